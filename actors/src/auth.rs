@@ -1,0 +1,175 @@
+//! Who calls: keys found by their hash, remembered for a short while.
+//!
+//! Decides whether a key may be used at all (known, not expired, not revoked, from an allowed address). What it may be used
+//! for is decided where it is used. Holds no key's text.
+
+use std::{
+    collections::HashMap,
+    net::IpAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use domain::{
+    clock::Clock,
+    ids::{KeyId, TenantId},
+    key::{ApiKey, KeyHash, KeyPepper, KeyRecord, KeyRefusal},
+    time::Timestamp,
+};
+use parking_lot::Mutex;
+use store::{
+    StoreError,
+    control::{Control, Tenant},
+};
+
+/// How long a key is remembered before the control plane is asked again.
+const REMEMBER_FOR: Duration = Duration::from_secs(10);
+/// Keys remembered, known and unknown.
+const REMEMBER_MAX: usize = 16_384;
+
+/// A caller with a usable key.
+#[derive(Debug)]
+pub struct Caller {
+    /// Its key.
+    pub key: KeyRecord,
+    /// Whose key.
+    pub tenant: Tenant,
+    last_used_at: AtomicI64,
+}
+
+/// Why a key is of no use.
+#[derive(Debug, thiserror::Error)]
+pub enum AuthError {
+    /// No such key, or not the form of one.
+    #[error("the key is not known")]
+    Invalid,
+    /// It has expired.
+    #[error("the key has expired")]
+    Expired,
+    /// It was revoked.
+    #[error("the key was revoked")]
+    Revoked,
+    /// Not from this address.
+    #[error("the key may not be used from {0}")]
+    IpNotAllowed(IpAddr),
+    /// The tenant is suspended.
+    #[error("the tenant is suspended")]
+    Suspended,
+    /// The control plane does not answer.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Finds callers by their keys.
+pub struct Authenticator {
+    control: Control,
+    pepper: KeyPepper,
+    clock: Clock,
+    remembered: Mutex<HashMap<KeyHash, Remembered>>,
+}
+
+struct Remembered {
+    caller: Option<Arc<Caller>>,
+    until: Timestamp,
+}
+
+impl Authenticator {
+    /// An authenticator that remembers nobody yet.
+    pub fn new(control: Control, pepper: KeyPepper, clock: Clock) -> Authenticator {
+        Authenticator {
+            control,
+            pepper,
+            clock,
+            remembered: Mutex::default(),
+        }
+    }
+
+    /// The hash under which a key's text is kept.
+    pub fn hash(&self, key: &str) -> KeyHash {
+        self.pepper.hash(key)
+    }
+
+    /// Finds the caller with this key, who calls from `ip`.
+    pub async fn authenticate(&self, key: &str, ip: IpAddr) -> Result<Arc<Caller>, AuthError> {
+        if ApiKey::parse(key).is_err() {
+            return Err(AuthError::Invalid);
+        }
+        let hash = self.pepper.hash(key);
+        let now = self.clock.now();
+        let remembered = self.recall(&hash, now);
+        let caller = match remembered {
+            Some(caller) => caller,
+            None => self.look_up(hash, now).await?,
+        };
+        let caller = caller.ok_or(AuthError::Invalid)?;
+        caller.key.check(now, ip).map_err(|refusal| match refusal {
+            KeyRefusal::Expired => AuthError::Expired,
+            KeyRefusal::Revoked => AuthError::Revoked,
+            KeyRefusal::IpNotAllowed => AuthError::IpNotAllowed(ip),
+        })?;
+        if caller.tenant.suspended {
+            return Err(AuthError::Suspended);
+        }
+        caller.last_used_at.store(now.micros(), Ordering::Relaxed);
+        Ok(caller)
+    }
+
+    fn recall(&self, hash: &KeyHash, now: Timestamp) -> Option<Option<Arc<Caller>>> {
+        let remembered = self.remembered.lock();
+        let found = remembered.get(hash)?;
+        (now < found.until).then(|| found.caller.clone())
+    }
+
+    async fn look_up(
+        &self,
+        hash: KeyHash,
+        now: Timestamp,
+    ) -> Result<Option<Arc<Caller>>, StoreError> {
+        let caller = self.control.key_by_hash(&hash).await?.map(|(key, tenant)| {
+            Arc::new(Caller {
+                key,
+                tenant,
+                last_used_at: AtomicI64::new(0),
+            })
+        });
+        let mut remembered = self.remembered.lock();
+        if remembered.len() >= REMEMBER_MAX {
+            remembered.retain(|_, entry| now < entry.until);
+        }
+        if remembered.len() < REMEMBER_MAX {
+            let entry = Remembered {
+                caller: caller.clone(),
+                until: now.plus(REMEMBER_FOR),
+            };
+            remembered.insert(hash, entry);
+        }
+        Ok(caller)
+    }
+
+    /// Forgets a tenant's keys, because one of them, or the tenant, was changed.
+    pub fn forget(&self, tenant: TenantId) {
+        self.remembered.lock().retain(|_, entry| {
+            entry
+                .caller
+                .as_ref()
+                .is_some_and(|caller| caller.tenant.id != tenant)
+        });
+    }
+
+    /// When keys were used last, for those used since `since`.
+    pub fn used_since(&self, since: Timestamp) -> Vec<(KeyId, Timestamp)> {
+        let remembered = self.remembered.lock();
+        remembered
+            .values()
+            .filter_map(|entry| entry.caller.as_ref())
+            .map(|caller| {
+                let micros = caller.last_used_at.load(Ordering::Relaxed);
+                (caller.key.id, Timestamp::from_micros(micros))
+            })
+            .filter(|(_, used_at)| *used_at >= since)
+            .collect()
+    }
+}

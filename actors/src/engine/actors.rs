@@ -1,0 +1,80 @@
+//! What runs where, for operators; and faults on purpose, for tests of supervision.
+
+use std::str::FromStr;
+
+use store::log::WebhookNo;
+
+use super::Engine;
+use crate::{registry::ActorInfo, webhook_board::WebhookKey};
+
+/// The kinds of actors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ActorKind {
+    /// One per tenant in use.
+    Tenant,
+    /// One per webhook with work.
+    Webhook,
+    /// One per region.
+    Region,
+}
+
+impl FromStr for ActorKind {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<ActorKind, ()> {
+        match text {
+            "tenant" => Ok(ActorKind::Tenant),
+            "webhook" => Ok(ActorKind::Webhook),
+            "region" => Ok(ActorKind::Region),
+            _ => Err(()),
+        }
+    }
+}
+
+impl Engine {
+    /// Running actors, at most `limit` of each kind.
+    pub fn actors(&self, limit: usize) -> Vec<ActorInfo> {
+        let mut infos = self.inner.regions.infos(limit);
+        infos.extend(self.inner.tenants.infos(limit));
+        infos.extend(self.inner.webhooks.infos(limit));
+        infos
+    }
+
+    /// How many actors run, by kind.
+    pub fn actor_counts(&self) -> [(&'static str, usize); 3] {
+        [
+            ("region", self.inner.regions.len()),
+            ("tenant", self.inner.tenants.len()),
+            ("webhook", self.inner.webhooks.len()),
+        ]
+    }
+
+    /// Makes a running actor panic, to show that its neighbours live on and that it comes back. Answers whether there was
+    /// one. The edge offers it only where faults are enabled.
+    pub fn inject_panic(&self, kind: ActorKind, key: &str) -> bool {
+        match kind {
+            ActorKind::Region => key
+                .parse()
+                .is_ok_and(|region| self.inner.regions.inject_panic(&region)),
+            ActorKind::Tenant => key
+                .parse()
+                .is_ok_and(|tenant| self.inner.tenants.inject_panic(&tenant)),
+            ActorKind::Webhook => self
+                .inner
+                .webhooks
+                .keys()
+                .into_iter()
+                .find(|webhook: &WebhookKey| webhook.id.to_string() == key)
+                .is_some_and(|webhook| self.inner.webhooks.inject_panic(&webhook)),
+        }
+    }
+
+    /// The name under which actors know a webhook.
+    pub(crate) fn webhook_key(webhook: &domain::webhook::Webhook) -> WebhookKey {
+        WebhookKey {
+            tenant: webhook.tenant,
+            no: WebhookNo(webhook.no),
+            id: webhook.id,
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Events in and out of the engine.
+
+use std::{collections::HashMap, sync::Arc};
+
+use domain::{
+    event::{Event, NewEvent},
+    event_id::position_in,
+    ids::{EventId, TenantId},
+    position::Position,
+    region::Region,
+};
+use store::log::{EventQuery, Page};
+
+use super::{Engine, EngineError};
+use crate::{
+    feed::Feed,
+    tenant::{IdempotentRequest, Ingest, Ingested, Subscribe},
+};
+
+/// What became of an ingest. See [`Ingested`].
+pub type Receipt = Ingested;
+
+/// One page of a search, and where its events live.
+#[derive(Debug)]
+pub struct EventPage {
+    /// The page.
+    pub page: Page,
+    /// Where the events live.
+    pub region: Region,
+}
+
+impl Engine {
+    /// Puts events at the end of the tenant's log, all or none. Answers when they are on disk.
+    pub async fn ingest(
+        &self,
+        tenant: TenantId,
+        events: Vec<NewEvent>,
+        idempotent: Option<IdempotentRequest>,
+    ) -> Result<Receipt, EngineError> {
+        let message = |reply| Ingest {
+            events,
+            idempotent,
+            reply,
+        };
+        Ok(self.inner.tenants.ask(&tenant, message).await??)
+    }
+
+    /// One event, by id.
+    pub async fn event(
+        &self,
+        tenant: TenantId,
+        id: EventId,
+    ) -> Result<(Event, Region), EngineError> {
+        let region = self.region_of(tenant).await?;
+        let log = self.inner.logs.get(region);
+        let found = log.read_at(tenant, position_in(id)).await?;
+        match found {
+            Some(event) if event.id == id => Ok((event, region)),
+            Some(_) | None => Err(EngineError::NotFound("event")),
+        }
+    }
+
+    /// One page of a search.
+    pub async fn search(
+        &self,
+        tenant: TenantId,
+        region: Region,
+        query: &EventQuery,
+    ) -> Result<EventPage, EngineError> {
+        let page = self.inner.logs.get(region).search(tenant, query).await?;
+        Ok(EventPage { page, region })
+    }
+
+    /// Events at the given positions.
+    pub async fn events_at(
+        &self,
+        tenant: TenantId,
+        positions: &[Position],
+    ) -> Result<HashMap<Position, Event>, EngineError> {
+        let region = self.region_of(tenant).await?;
+        let events = self.inner.logs.get(region).read_many(tenant, positions).await?;
+        Ok(events.into_iter().map(|event| (event.position, event)).collect())
+    }
+
+    /// The oldest position that is still kept; 1 for an empty log.
+    pub async fn oldest(&self, tenant: TenantId, region: Region) -> Result<Position, EngineError> {
+        let oldest = self.inner.logs.get(region).oldest(tenant).await?;
+        Ok(oldest.unwrap_or(Position::new(1)))
+    }
+
+    /// The readers' side of the tenant's log: its head, and its newest events in memory.
+    pub async fn feed(&self, tenant: TenantId) -> Result<Arc<Feed>, EngineError> {
+        let feed = self
+            .inner
+            .tenants
+            .ask(&tenant, |reply| Subscribe { reply })
+            .await??;
+        feed.ok_or(EngineError::NotFound("tenant"))
+    }
+}

@@ -1,0 +1,92 @@
+//! What the engine does beside requests: notes when keys were used, sweeps what has expired, and closes in good order.
+
+use std::{sync::Arc, time::Duration};
+
+use tracing::{info, warn};
+
+use super::{Engine, Inner};
+use crate::webhook::Drain;
+
+const KEY_USE_EVERY: Duration = Duration::from_secs(15);
+const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// How long attempts are kept.
+const ATTEMPTS_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// How often a shutdown looks whether tenants are at rest.
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// Starts the periodic work, on the runtime without actors. It ends when the engine is dropped.
+pub(super) fn start(engine: &Engine) {
+    let weak = Arc::downgrade(&engine.inner);
+    engine.inner.outside.spawn(async move {
+        loop {
+            tokio::time::sleep(KEY_USE_EVERY).await;
+            let Some(inner) = weak.upgrade() else { return };
+            note_key_use(&inner).await;
+        }
+    });
+    let weak = Arc::downgrade(&engine.inner);
+    engine.inner.outside.spawn(async move {
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            let Some(inner) = weak.upgrade() else { return };
+            sweep(&inner).await;
+        }
+    });
+}
+
+async fn note_key_use(inner: &Inner) {
+    let since = inner.clock.now().minus(KEY_USE_EVERY * 2);
+    let used = inner.auth.used_since(since);
+    if used.is_empty() {
+        return;
+    }
+    if let Err(error) = inner.control.touch_keys(&used).await {
+        warn!(%error, "the use of keys was not noted: {error}");
+    }
+}
+
+async fn sweep(inner: &Inner) {
+    let now = inner.clock.now();
+    if let Err(error) = inner.control.sweep_reservations(now).await {
+        warn!(%error, "expired idempotency keys were not swept: {error}");
+    }
+    for region in inner.logs.regions() {
+        let log = inner.logs.get(region);
+        match log.sweep(now, now.minus(ATTEMPTS_KEPT_FOR)).await {
+            Ok(0) => {}
+            Ok(rows) => info!(region = region.name(), rows, "swept {rows} expired rows"),
+            Err(error) => warn!(region = region.name(), %error, "a sweep failed: {error}"),
+        }
+    }
+}
+
+/// Stops deliveries, waits for what is in flight, and closes the stores.
+pub(super) async fn shut_down(engine: &Engine, within: Duration) {
+    let inner = &engine.inner;
+    let deadline = tokio::time::Instant::now() + within;
+    let draining = inner.webhooks.keys().into_iter().map(|key| {
+        let webhooks = inner.webhooks.clone();
+        async move { webhooks.ask(&key, |reply| Drain { reply }).await }
+    });
+    let drained = futures_util::future::join_all(draining);
+    if tokio::time::timeout_at(deadline, drained).await.is_err() {
+        warn!("deliveries were still in flight at the deadline: they will be made again");
+    }
+    while tokio::time::Instant::now() < deadline && has_messages(inner) {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    inner.webhooks.close();
+    inner.tenants.close();
+    inner.regions.close();
+    note_key_use(inner).await;
+    for region in inner.logs.regions() {
+        inner.logs.get(region).close().await;
+    }
+    inner.control.close().await;
+}
+
+fn has_messages(inner: &Inner) -> bool {
+    let is_busy = |info: &crate::registry::ActorInfo| info.in_flight > 0;
+    inner.regions.infos(usize::MAX).iter().any(is_busy)
+        || inner.tenants.infos(usize::MAX).iter().any(is_busy)
+}

@@ -1,0 +1,224 @@
+//! The actor of one region: gathers whatever has come while the last commit ran and writes it as one transaction.
+//!
+//! Decides when to write, never what. Holds nothing that is not either written or still owed an answer, so its death costs
+//! the writers in flight an error and nobody anything else.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
+
+use actix::prelude::*;
+use domain::region::Region;
+use store::{
+    StoreError,
+    log::{RegionLog, Write, WriteError},
+};
+use tokio::{sync::oneshot, time::Instant};
+
+use crate::registry::{AskError, InjectPanic, Keyed, Lifeline, Registry, Reply};
+
+/// Rows in one transaction, about: more would make those who wait wait longer than they gain.
+const COMMIT_ROWS_MAX: usize = 4_096;
+
+/// One region's writer.
+pub struct RegionActor {
+    region: Region,
+    log: Arc<dyn RegionLog>,
+    queue: VecDeque<Waiting>,
+    is_writing: bool,
+    /// Dropped last: its death notice tells the registry.
+    _lifeline: Lifeline<RegionActor>,
+}
+
+struct Waiting {
+    part: Write,
+    reply: Reply<WriteOutcome>,
+}
+
+/// What became of one part.
+pub type WriteOutcome = Result<(), WriteError>;
+
+/// Writes one part with the next commit. Answered when it is on disk.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Enqueue {
+    /// What to write.
+    pub part: Write,
+    /// Where to answer.
+    pub reply: Reply<WriteOutcome>,
+}
+
+impl RegionActor {
+    /// An actor that writes to `log`.
+    pub fn new(
+        region: Region,
+        log: Arc<dyn RegionLog>,
+        lifeline: Lifeline<RegionActor>,
+    ) -> RegionActor {
+        RegionActor {
+            region,
+            log,
+            queue: VecDeque::new(),
+            is_writing: false,
+            _lifeline: lifeline,
+        }
+    }
+
+    fn write_next(&mut self, ctx: &mut Context<Self>) {
+        if self.is_writing || self.queue.is_empty() {
+            return;
+        }
+        self.is_writing = true;
+        let (parts, replies) = self.take_commit();
+        metrics::histogram!("commit_parts", "region" => self.region.name())
+            .record(f64::from(u32::try_from(parts.len()).unwrap_or(u32::MAX)));
+        let log = Arc::clone(&self.log);
+        let started_at = Instant::now();
+        let write = async move { log.commit(&parts).await };
+        ctx.spawn(write.into_actor(self).map(move |outcomes, actor, ctx| {
+            metrics::histogram!("commit_seconds", "region" => actor.region.name())
+                .record(started_at.elapsed().as_secs_f64());
+            answer(replies, outcomes);
+            actor.is_writing = false;
+            actor.write_next(ctx);
+        }));
+    }
+
+    fn take_commit(&mut self) -> (Vec<Write>, Vec<Reply<WriteOutcome>>) {
+        let (mut parts, mut replies, mut rows) = (Vec::new(), Vec::new(), 0);
+        while let Some(waiting) = self.queue.pop_front() {
+            rows += rows_of(&waiting.part);
+            parts.push(waiting.part);
+            replies.push(waiting.reply);
+            if rows >= COMMIT_ROWS_MAX {
+                break;
+            }
+        }
+        (parts, replies)
+    }
+}
+
+fn rows_of(part: &Write) -> usize {
+    match part {
+        Write::Append(append) => append.events.len(),
+        Write::Settle(settle) => 1 + settle.attempts.len() + settle.exceptions.len(),
+        Write::Dispatch(dispatch) => 1 + dispatch.woken.len(),
+        Write::Consume(_) | Write::Replay { .. } | Write::ForgetWebhook { .. } => 1,
+    }
+}
+
+fn answer(
+    replies: Vec<Reply<WriteOutcome>>,
+    outcomes: Result<Vec<Result<(), WriteError>>, StoreError>,
+) {
+    match outcomes {
+        Ok(outcomes) => {
+            for (reply, outcome) in replies.into_iter().zip(outcomes) {
+                reply.send(outcome);
+            }
+        }
+        Err(error) => {
+            tracing::error!(%error, parts = replies.len(), "a commit failed: {error}");
+            for reply in replies {
+                reply.send(Err(WriteError::Store(again(&error))));
+            }
+        }
+    }
+}
+
+/// The same error for each of those who waited for the commit.
+fn again(error: &StoreError) -> StoreError {
+    match error {
+        StoreError::Full => StoreError::Full,
+        StoreError::Corrupt(what) => StoreError::Corrupt(what.clone()),
+        other => StoreError::Unavailable(other.to_string()),
+    }
+}
+
+impl Keyed for RegionActor {
+    type Key = Region;
+    const KIND: &'static str = "region";
+    const RUNS_UNASKED: bool = true;
+}
+
+impl Actor for RegionActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<Enqueue> for RegionActor {
+    type Result = ();
+
+    fn handle(&mut self, Enqueue { part, reply }: Enqueue, ctx: &mut Context<Self>) {
+        self.queue.push_back(Waiting { part, reply });
+        self.write_next(ctx);
+    }
+}
+
+impl Handler<InjectPanic> for RegionActor {
+    type Result = ();
+
+    fn handle(&mut self, _: InjectPanic, _: &mut Context<Self>) {
+        panic!("a panic was asked for");
+    }
+}
+
+/// Writes one part to a region and waits until it is on disk.
+pub async fn write(
+    regions: &Registry<RegionActor>,
+    region: Region,
+    part: Write,
+) -> Result<(), WriteError> {
+    landed(regions.post(&region, |reply| Enqueue { part, reply })).await
+}
+
+/// Waits for what became of a part that was posted. It takes as long as the disk takes: whoever asked has a deadline.
+pub async fn landed(
+    posted: Result<oneshot::Receiver<WriteOutcome>, AskError>,
+) -> Result<(), WriteError> {
+    match posted {
+        Ok(answer) => answer
+            .await
+            .unwrap_or_else(|_writer_died| Err(unavailable(AskError::Stopped))),
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
+/// A writer that does not answer is a store that does not answer.
+fn unavailable(error: AskError) -> WriteError {
+    WriteError::Store(StoreError::Unavailable(format!("the region's writer: {error}")))
+}
+
+/// The logs of all regions that this installation has.
+#[derive(Clone)]
+pub struct RegionLogs {
+    by_region: Arc<HashMap<Region, Arc<dyn RegionLog>>>,
+}
+
+impl RegionLogs {
+    /// Takes the opened logs.
+    pub fn new(logs: HashMap<Region, Arc<dyn RegionLog>>) -> RegionLogs {
+        RegionLogs {
+            by_region: Arc::new(logs),
+        }
+    }
+
+    /// One region's log.
+    ///
+    /// # Panics
+    /// If the region is not served here: a tenant cannot be made in such a region, so none asks.
+    pub fn get(&self, region: Region) -> Arc<dyn RegionLog> {
+        Arc::clone(
+            self.by_region
+                .get(&region)
+                .expect("a tenant lives only in a region that is served"),
+        )
+    }
+
+    /// The regions that are served.
+    pub fn regions(&self) -> Vec<Region> {
+        let mut regions: Vec<Region> = self.by_region.keys().copied().collect();
+        regions.sort_unstable();
+        regions
+    }
+}

@@ -1,0 +1,476 @@
+//! The actor of one tenant: the one writer of its log.
+//!
+//! Numbers and chains events, passes them to the region's writer, and when they are on disk tells readers and clients. It
+//! waits for nothing inside `handle`. It knows no HTTP and no SQL; what a webhook does with an event is not its business,
+//! only which webhooks an event is for.
+
+mod appends;
+mod chains;
+mod consumers;
+mod dispatch;
+mod ingest;
+pub(crate) mod load;
+
+use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use bytes::Bytes;
+use domain::{
+    clock::Clock,
+    dedup::DedupWindow,
+    event::{Event, NewEvent},
+    ids::{EventId, TenantId, WorkspaceId},
+    plan::Plans,
+    position::Position,
+    rate::{Bucket, Standing},
+    region::Region,
+    template::Violation,
+    time::Timestamp,
+    webhook::Webhook,
+};
+use rand::rngs::StdRng;
+use store::{
+    StoreError,
+    control::Control,
+    log::{Consumer, ConsumerName, IdempotentAnswer},
+};
+use tracing::{debug, info};
+
+use crate::{
+    feed::{Feed, Feeds, RingLimits},
+    region::{RegionActor, RegionLogs},
+    registry::{InjectPanic, Keyed, Lifeline, Poke, Registry, Reply},
+    webhook::WebhookActor,
+    webhook_board::WebhookBoard,
+};
+use appends::{Flying, Pending};
+use chains::Chains;
+use dispatch::Dispatcher;
+
+/// What all tenants' actors share.
+pub struct TenantContext {
+    /// The one source of time.
+    pub clock: Clock,
+    /// Makes each actor's own generator.
+    pub random: Box<dyn Fn() -> StdRng + Send + Sync>,
+    /// The control plane.
+    pub control: Control,
+    /// What may be read.
+    pub logs: RegionLogs,
+    /// Who writes.
+    pub regions: Registry<RegionActor>,
+    /// Who delivers.
+    pub webhooks: Registry<WebhookActor>,
+    /// Which webhooks have work.
+    pub board: Arc<WebhookBoard>,
+    /// The readers' side.
+    pub feeds: Arc<Feeds>,
+    /// What plans allow.
+    pub plans: Plans,
+    /// Sizes and pauses.
+    pub tuning: TenantTuning,
+}
+
+/// Sizes and pauses of tenants' actors.
+#[derive(Clone, Copy, Debug)]
+pub struct TenantTuning {
+    /// An actor without messages for this long goes.
+    pub passivate_after: Duration,
+    /// What the ring may hold.
+    pub ring: RingLimits,
+    /// How many dedup ids are kept in memory.
+    pub dedup_capacity: usize,
+    /// How soon the dispatch mark follows the head.
+    pub mark_every: Duration,
+}
+
+/// One tenant's writer.
+pub struct TenantActor {
+    tenant: TenantId,
+    shared: Arc<TenantContext>,
+    stage: Stage,
+    /// Messages that came before the state was there.
+    waiting: VecDeque<Held>,
+    random: StdRng,
+    last_used_at: Timestamp,
+    /// Dropped last: its death notice tells the registry.
+    lifeline: Lifeline<TenantActor>,
+}
+
+/// Where the actor stands between its start and its work.
+enum Stage {
+    /// State is on its way from the store.
+    Loading,
+    /// At work.
+    Ready(Box<Ready>),
+    /// The tenant does not exist (any more).
+    Gone,
+}
+
+/// The state of an actor at work.
+struct Ready {
+    region: Region,
+    feed: Arc<Feed>,
+    events_per_minute: Option<u32>,
+    bucket: Bucket,
+    /// The last position given out; the feed's head follows when it is on disk.
+    numbered: Position,
+    received_last: Timestamp,
+    chains: Chains,
+    /// Moves when the chains are cleared, so that a fetch from before does not count after.
+    epoch: u64,
+    dedup: DedupWindow,
+    answers_in_flight: std::collections::HashSet<[u8; 32]>,
+    pending: Pending,
+    flying: VecDeque<Flying>,
+    dispatcher: Dispatcher,
+    consumers: consumers::Consumers,
+    /// Set when an append failed: nothing is numbered until all that flies has landed and the head is read anew.
+    is_failing: bool,
+}
+
+enum Held {
+    Ingest(Ingest),
+    Acknowledge(Acknowledge),
+    Changed(Changed),
+    Subscribe(Subscribe),
+}
+
+/// Puts events at the end of the tenant's log. Answered when they are on disk.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Ingest {
+    /// In the order in which they will stand in the log.
+    pub events: Vec<NewEvent>,
+    /// What to keep for the request's idempotency key.
+    pub idempotent: Option<IdempotentRequest>,
+    /// Where to answer.
+    pub reply: Reply<Result<Ingested, IngestError>>,
+}
+
+/// An ingest with an idempotency key.
+pub struct IdempotentRequest {
+    /// Over the API key's id and the `Idempotency-Key`.
+    pub key_hash: [u8; 32],
+    /// Over method, path and body.
+    pub request_hash: [u8; 32],
+    /// How long the answer is kept.
+    pub keep_for: Duration,
+    /// Renders the answer that is kept, in the same transaction as the events: status and body.
+    pub render: Box<dyn FnOnce(&[Item]) -> (u16, Bytes) + Send>,
+}
+
+/// What became of an ingest.
+#[derive(Debug)]
+pub enum Ingested {
+    /// One item for each event, in order, and how the tenant stands with its plan.
+    Items(Vec<Item>, Option<Standing>),
+    /// The request was answered before; this is that answer.
+    Replayed(IdempotentAnswer),
+}
+
+/// What became of one event.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// It is in the log, on disk.
+    Accepted(Arc<Event>),
+    /// Its `dedup_id` is in the log already.
+    Duplicate {
+        /// The event that has it.
+        existing: EventId,
+    },
+    /// The workspace's template does not allow it.
+    Rejected(Vec<Violation>),
+    /// The workspace does not exist (any more).
+    NoWorkspace,
+}
+
+/// Why an ingest did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The tenant does not exist.
+    #[error("the tenant does not exist")]
+    NoTenant,
+    /// The plan's events a minute are spent.
+    #[error("the plan's events per minute are spent")]
+    RateLimited {
+        /// When to come back.
+        retry_after: Duration,
+        /// How the tenant stands.
+        standing: Standing,
+    },
+    /// The batch is larger than what the plan allows in a whole minute.
+    #[error("the batch has more events than the plan allows in a minute")]
+    OverLimit {
+        /// How the tenant stands.
+        standing: Standing,
+    },
+    /// The same idempotency key is being worked on.
+    #[error("a request with this idempotency key is in flight")]
+    IdempotencyInFlight,
+    /// The idempotency key was used for another request.
+    #[error("this idempotency key was used for another request")]
+    IdempotencyMismatch,
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Acknowledges, or rewinds, for one consumer. Answered with its new standing when that is on disk.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Acknowledge {
+    /// Which consumer.
+    pub name: ConsumerName,
+    /// What.
+    pub what: Acknowledgement,
+    /// Where to answer.
+    pub reply: Reply<Result<Consumer, AckError>>,
+}
+
+/// What a consumer acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledgement {
+    /// One event.
+    One(Position),
+    /// Everything up to here.
+    UpTo(Position),
+    /// Goes to this place, forward or back: the event after it comes next.
+    Seek(Position),
+}
+
+/// Why an acknowledgement did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum AckError {
+    /// The tenant does not exist.
+    #[error("the tenant does not exist")]
+    NoTenant,
+    /// Too many events are acknowledged one by one beyond one that is not.
+    #[error("{0} events are acknowledged beyond one that is not: acknowledge that one, or a range")]
+    TooManyOpen(usize),
+    /// The position is beyond the log's end.
+    #[error("the log ends at {head}")]
+    BeyondHead {
+        /// Its last position.
+        head: Position,
+    },
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Something that the actor keeps in memory was changed in the control plane.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Changed {
+    /// What.
+    pub what: Change,
+    /// Answered when the actor knows.
+    pub reply: Reply<()>,
+}
+
+/// What was changed.
+#[derive(Debug)]
+pub enum Change {
+    /// A webhook was made or changed: this is how it is now.
+    Webhook(Arc<Webhook>),
+    /// A webhook is no more.
+    WebhookGone(crate::webhook_board::WebhookKey),
+    /// A workspace, or its template.
+    Workspace(WorkspaceId),
+    /// The tenant itself: its plan.
+    Tenant,
+}
+
+/// Asks for the readers' side of the log.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Subscribe {
+    /// Where to answer; `None` if the tenant does not exist.
+    pub reply: Reply<Result<Option<Arc<Feed>>, StoreError>>,
+}
+
+impl TenantActor {
+    /// An actor that loads its state when it starts.
+    pub fn new(
+        tenant: TenantId,
+        shared: Arc<TenantContext>,
+        lifeline: Lifeline<TenantActor>,
+    ) -> TenantActor {
+        let random = (shared.random)();
+        let last_used_at = shared.clock.now();
+        TenantActor {
+            tenant,
+            shared,
+            stage: Stage::Loading,
+            waiting: VecDeque::new(),
+            random,
+            last_used_at,
+            lifeline,
+        }
+    }
+
+    /// Handles what came before the state was there.
+    fn release(&mut self, ctx: &mut Context<Self>) {
+        for held in std::mem::take(&mut self.waiting) {
+            match held {
+                Held::Ingest(message) => self.ingest(message, ctx),
+                Held::Acknowledge(message) => self.acknowledge(message, ctx),
+                Held::Changed(message) => self.changed(message, ctx),
+                Held::Subscribe(message) => self.subscribe(message),
+            }
+        }
+    }
+
+    /// Answers everything that waits with `error`, and goes: the next message starts a new actor.
+    fn give_up(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
+        for held in std::mem::take(&mut self.waiting) {
+            match held {
+                Held::Ingest(message) => {
+                    message.reply.send(Err(load::again(error).into()));
+                }
+                Held::Acknowledge(message) => {
+                    message.reply.send(Err(load::again(error).into()));
+                }
+                Held::Changed(message) => message.reply.send(()),
+                Held::Subscribe(message) => message.reply.send(Err(load::again(error))),
+            }
+        }
+        // Not a death: the store's failure is not the actor's.
+        if self.lifeline.try_retire() {
+            ctx.stop();
+        } else {
+            self.load(ctx);
+        }
+    }
+
+    fn passivate_if_idle(&mut self, ctx: &mut Context<Self>) {
+        let idle_for = self.shared.clock.now().since(self.last_used_at);
+        let is_quiet = match &mut self.stage {
+            Stage::Loading => false,
+            Stage::Gone => true,
+            Stage::Ready(ready) => {
+                ready.pending.is_empty()
+                    && ready.flying.is_empty()
+                    && ready.dispatcher.is_at_rest(&self.shared.board)
+            }
+        };
+        if !is_quiet {
+            self.mark_later(ctx);
+            return;
+        }
+        if idle_for < self.shared.tuning.passivate_after || !self.waiting.is_empty() {
+            return;
+        }
+        if self.lifeline.try_retire() {
+            debug!(tenant.id = %self.tenant, "tenant {} went to rest", self.tenant);
+            ctx.stop();
+        }
+    }
+
+    fn changed(&mut self, Changed { what, reply }: Changed, ctx: &mut Context<Self>) {
+        match (&mut self.stage, what) {
+            (Stage::Loading, what) => {
+                self.waiting.push_back(Held::Changed(Changed { what, reply }));
+                return;
+            }
+            (Stage::Gone, _) | (Stage::Ready(_), Change::Tenant) => {
+                info!(tenant.id = %self.tenant, "tenant {} changed: loading it anew", self.tenant);
+                self.reload_tenant(ctx);
+            }
+            (Stage::Ready(ready), Change::Workspace(workspace)) => {
+                ready.chains.forget_template(workspace);
+            }
+            (Stage::Ready(ready), Change::Webhook(webhook)) => {
+                ready.dispatcher.set_webhook(&webhook);
+            }
+            (Stage::Ready(ready), Change::WebhookGone(key)) => {
+                ready.dispatcher.remove_webhook(&key);
+                self.shared.board.remove(&key);
+            }
+        }
+        reply.send(());
+    }
+
+    fn subscribe(&mut self, message: Subscribe) {
+        match &self.stage {
+            Stage::Loading => self.waiting.push_back(Held::Subscribe(message)),
+            Stage::Ready(ready) => message.reply.send(Ok(Some(Arc::clone(&ready.feed)))),
+            Stage::Gone => message.reply.send(Ok(None)),
+        }
+    }
+}
+
+impl Keyed for TenantActor {
+    type Key = TenantId;
+    const KIND: &'static str = "tenant";
+    const RUNS_UNASKED: bool = true;
+}
+
+impl Actor for TenantActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, ctx: &mut Context<Self>) {
+        let check_every = self.shared.tuning.passivate_after.max(Duration::from_millis(500)) / 2;
+        ctx.run_interval(check_every, Self::passivate_if_idle);
+        self.load(ctx);
+    }
+}
+
+impl Handler<Ingest> for TenantActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Ingest, ctx: &mut Context<Self>) {
+        self.last_used_at = self.shared.clock.now();
+        self.ingest(message, ctx);
+    }
+}
+
+impl Handler<Acknowledge> for TenantActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Acknowledge, ctx: &mut Context<Self>) {
+        self.last_used_at = self.shared.clock.now();
+        self.acknowledge(message, ctx);
+    }
+}
+
+impl Handler<Changed> for TenantActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Changed, ctx: &mut Context<Self>) {
+        self.changed(message, ctx);
+    }
+}
+
+impl Handler<Subscribe> for TenantActor {
+    type Result = ();
+
+    fn handle(&mut self, message: Subscribe, _: &mut Context<Self>) {
+        self.last_used_at = self.shared.clock.now();
+        self.subscribe(message);
+    }
+}
+
+/// A poke only starts the actor, which looks for work when it starts.
+impl Handler<Poke> for TenantActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Poke, _: &mut Context<Self>) {
+        self.lifeline.take_poke();
+    }
+}
+
+impl Handler<InjectPanic> for TenantActor {
+    type Result = ();
+
+    fn handle(&mut self, _: InjectPanic, _: &mut Context<Self>) {
+        panic!("a panic was asked for");
+    }
+}
+
+impl fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ingest({} events)", self.events.len())
+    }
+}

@@ -1,0 +1,297 @@
+//! Events on their way to the store, and what happens when they land.
+//!
+//! At most two appends are in flight: one being written, one waiting for the writer. Whatever is numbered meanwhile forms
+//! the next one, so batches grow by themselves under load and an event alone goes at once.
+
+use std::{collections::HashMap, sync::Arc};
+
+use actix::prelude::*;
+use domain::{
+    event::Event,
+    ids::{EventId, WorkspaceId},
+    merkle::TreeNode,
+    position::Position,
+    rate::Standing,
+};
+use store::{
+    StoreError,
+    log::{Append, IdempotentAnswer, Write, WriteError},
+};
+use tracing::warn;
+
+use super::{Ingested, IngestError, Item, Ready, Stage, TenantActor, ingest::DedupKey, load::again};
+use crate::{
+    region::{Enqueue, WriteOutcome, landed},
+    registry::Reply,
+};
+
+/// Appends that may be on their way.
+const FLYING_MAX: usize = 2;
+/// Events in one append, about.
+const APPEND_EVENTS_MAX: usize = 2_048;
+/// Bytes of payload in one append, about.
+const APPEND_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// One client's request, whose answer waits for the disk.
+pub(super) struct Request {
+    pub(super) items: Vec<Item>,
+    pub(super) standing: Option<Standing>,
+    /// Of its idempotency key.
+    pub(super) key: Option<[u8; 32]>,
+    pub(super) reply: Reply<Result<Ingested, IngestError>>,
+}
+
+/// What is numbered and not yet passed on. A request's events never straddle two appends.
+#[derive(Default)]
+pub(super) struct Pending {
+    batches: std::collections::VecDeque<Batch>,
+}
+
+/// What goes, or has gone, as one append.
+#[derive(Default)]
+struct Batch {
+    events: Vec<Arc<Event>>,
+    bytes: usize,
+    nodes: Vec<(WorkspaceId, TreeNode)>,
+    answers: Vec<IdempotentAnswer>,
+    requests: Vec<Request>,
+    dedup: HashMap<DedupKey, EventId>,
+}
+
+/// An append on its way.
+pub(super) struct Flying {
+    batch: Batch,
+}
+
+impl Flying {
+    pub(super) fn find_dedup(&self, key: &DedupKey) -> Option<EventId> {
+        self.batch.dedup.get(key).copied()
+    }
+}
+
+impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.batches.iter().all(Batch::is_empty)
+    }
+
+    pub(super) fn find_dedup(&self, key: &DedupKey) -> Option<EventId> {
+        self.batches
+            .iter()
+            .find_map(|batch| batch.dedup.get(key).copied())
+    }
+
+    /// Begins a request: a full batch takes no further one.
+    pub(super) fn begin(&mut self) {
+        let has_room = self.batches.back().is_some_and(|batch| {
+            batch.events.len() < APPEND_EVENTS_MAX && batch.bytes < APPEND_BYTES_MAX
+        });
+        if !has_room {
+            self.batches.push_back(Batch::default());
+        }
+    }
+
+    fn last(&mut self) -> &mut Batch {
+        self.batches.back_mut().expect("a request has begun")
+    }
+
+    pub(super) fn add_event(&mut self, event: Arc<Event>, nodes: Vec<TreeNode>) {
+        let batch = self.last();
+        batch.bytes += event.payload.len() + 512;
+        if let Some(dedup_id) = &event.fields.dedup_id {
+            batch
+                .dedup
+                .insert((event.workspace, dedup_id.clone()), event.id);
+        }
+        batch
+            .nodes
+            .extend(nodes.into_iter().map(|node| (event.workspace, node)));
+        batch.events.push(event);
+    }
+
+    pub(super) fn add_answer(&mut self, answer: IdempotentAnswer) {
+        self.last().answers.push(answer);
+    }
+
+    /// Ends a request: its events were added before.
+    pub(super) fn end(&mut self, request: Request) {
+        self.last().requests.push(request);
+    }
+
+    fn pop(&mut self) -> Option<Batch> {
+        self.batches.pop_front()
+    }
+}
+
+impl Batch {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.requests.is_empty()
+    }
+
+    /// Whether there is nothing to write.
+    fn is_talk_only(&self) -> bool {
+        self.events.is_empty() && self.answers.is_empty()
+    }
+}
+
+impl TenantActor {
+    /// Sends what is numbered to the region's writer, as far as appends may be in flight.
+    pub(super) fn pass_on(&mut self, ctx: &mut Context<Self>) {
+        loop {
+            let Stage::Ready(ready) = &mut self.stage else {
+                return;
+            };
+            if ready.flying.len() >= FLYING_MAX {
+                return;
+            }
+            let Some(batch) = ready.pending.pop() else {
+                return;
+            };
+            if batch.is_talk_only() && ready.flying.is_empty() {
+                ready.answer(batch);
+                continue;
+            }
+            let Some(first) = batch.events.first() else {
+                // Answers that repeat what is in flight: they wait behind it.
+                if let Some(last) = ready.flying.back_mut()
+                    && batch.answers.is_empty()
+                {
+                    last.batch.requests.extend(batch.requests);
+                    continue;
+                }
+                self.send(batch, None, ctx);
+                continue;
+            };
+            let expected_head = first.position.prev();
+            self.send(batch, Some(expected_head), ctx);
+        }
+    }
+
+    fn send(&mut self, batch: Batch, expected_head: Option<Position>, ctx: &mut Context<Self>) {
+        let Stage::Ready(ready) = &mut self.stage else {
+            return;
+        };
+        // Without events the head that is expected is the one that all in flight lead to.
+        let expected_head = expected_head.unwrap_or(ready.passed_on());
+        let part = Write::Append(Append {
+            tenant: self.tenant,
+            expected_head,
+            events: batch.events.clone(),
+            nodes: batch.nodes.clone(),
+            answers: batch.answers.clone(),
+        });
+        ready.flying.push_back(Flying { batch });
+        let posted = self
+            .shared
+            .regions
+            .post(&ready.region, |reply| Enqueue { part, reply });
+        ctx.spawn(
+            landed(posted)
+                .into_actor(self)
+                .map(|outcome, actor, ctx| actor.landed(outcome, ctx)),
+        );
+    }
+
+    /// The oldest append in flight has landed. (They land in order: one writer, one queue.)
+    fn landed(&mut self, outcome: WriteOutcome, ctx: &mut Context<Self>) {
+        let Stage::Ready(ready) = &mut self.stage else {
+            return;
+        };
+        let Some(flying) = ready.flying.pop_front() else {
+            return;
+        };
+        match outcome {
+            Ok(()) => {
+                self.stored(flying.batch, ctx);
+                self.pass_on(ctx);
+            }
+            Err(error) => self.failed(flying.batch, &error, ctx),
+        }
+    }
+
+    fn stored(&mut self, batch: Batch, ctx: &mut Context<Self>) {
+        let Stage::Ready(ready) = &mut self.stage else {
+            return;
+        };
+        if !ready.feed.append(&batch.events)
+            && let Some(last) = batch.events.last()
+        {
+            // Somebody else's events lie between: readers fetch them from the store.
+            ready.feed.set_head(last.position);
+        }
+        for event in &batch.events {
+            if let Some(dedup_id) = &event.fields.dedup_id {
+                ready
+                    .dedup
+                    .commit(event.workspace, dedup_id, event.id, event.received_at);
+            }
+        }
+        metrics::counter!("events_ingested_total").increment(batch.events.len() as u64);
+        for event in &batch.events {
+            ready.dispatcher.dispatch(event, &self.shared.board);
+        }
+        ready.dispatcher.poke(&self.shared.webhooks);
+        ready.answer(batch);
+        self.mark_later(ctx);
+    }
+
+    /// An append failed: everything numbered after it fails too, and the head is read anew.
+    fn failed(&mut self, batch: Batch, error: &WriteError, ctx: &mut Context<Self>) {
+        let Stage::Ready(ready) = &mut self.stage else {
+            return;
+        };
+        warn!(tenant.id = %self.tenant, events = batch.events.len(), %error, "an append of {} failed: {error}", self.tenant);
+        let cause = as_store_error(error);
+        ready.refuse(batch, &cause);
+        while let Some(batch) = ready.pending.pop() {
+            ready.refuse(batch, &cause);
+        }
+        ready.is_failing = true;
+        if ready.flying.is_empty() {
+            self.recover(ctx);
+        }
+    }
+}
+
+impl Ready {
+    /// The last position that is stored or on its way.
+    fn passed_on(&self) -> Position {
+        self.flying
+            .iter()
+            .rev()
+            .find_map(|flying| flying.batch.events.last())
+            .map_or_else(|| self.feed.head(), |event| event.position)
+    }
+
+    fn answer(&mut self, batch: Batch) {
+        for request in batch.requests {
+            if let Some(key) = request.key {
+                self.answers_in_flight.remove(&key);
+            }
+            request
+                .reply
+                .send(Ok(Ingested::Items(request.items, request.standing)));
+        }
+    }
+
+    fn refuse(&mut self, batch: Batch, cause: &StoreError) {
+        for (workspace, dedup_id) in batch.dedup.keys() {
+            self.dedup.abort(*workspace, dedup_id);
+        }
+        for request in batch.requests {
+            if let Some(key) = request.key {
+                self.answers_in_flight.remove(&key);
+            }
+            request.reply.send(Err(again(cause).into()));
+        }
+    }
+}
+
+/// What the clients of a failed append are told.
+fn as_store_error(error: &WriteError) -> StoreError {
+    match error {
+        WriteError::Store(error) => again(error),
+        WriteError::HeadMoved { .. } | WriteError::AnswerTaken => {
+            StoreError::Unavailable(format!("{error}; try again"))
+        }
+    }
+}

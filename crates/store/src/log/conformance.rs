@@ -1,0 +1,106 @@
+//! What every region log must do, whatever database is under it.
+//!
+//! Cases take a [`Ground`] and know nothing of the database. [`conformance_tests`] turns each into a test of its own name.
+//! What only one database can show (locks of files, a full disk) is tested beside that database.
+
+pub mod appends;
+pub mod author;
+pub mod crowds;
+pub mod deliveries;
+pub mod lookups;
+pub mod outcomes;
+pub mod readers;
+pub mod searches;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::RegionLog;
+
+/// Where a log under test keeps its data. Empty at first; each test has one of its own.
+#[async_trait]
+pub trait Ground: Send + Sync {
+    /// Opens the log. Every call opens one more instance on the same data.
+    async fn open(&self) -> Arc<dyn RegionLog>;
+}
+
+/// Makes a test of each case. `$ground` is an expression for a fresh [`Ground`].
+macro_rules! conformance_tests {
+    ($ground:expr) => {
+        $crate::log::conformance::conformance_tests! { @each $ground;
+            appends {
+                an_event_comes_back_byte_for_byte,
+                an_empty_log_has_no_head_and_no_events,
+                an_append_on_a_stale_head_fails_and_names_the_true_one,
+                an_append_with_a_hole_or_a_repeated_position_fails,
+                a_failing_part_leaves_the_others_alone,
+                appends_of_one_tenant_chain_within_a_commit,
+                after_a_failed_part_later_parts_of_its_tenant_fail_too,
+                of_two_writers_on_one_head_one_wins,
+                a_seq_that_is_taken_fails_the_part_and_no_other,
+                a_commit_without_parts_is_nothing,
+                large_batches_of_any_size_are_written_whole,
+                what_was_committed_is_there_after_reopening,
+            }
+            crowds {
+                concurrent_commits_of_many_tenants_leave_no_hole_and_no_fork,
+                a_commit_that_is_given_up_midway_leaves_the_log_whole,
+            }
+            lookups {
+                dedup_ids_are_found_within_their_day_only,
+                the_newest_dedup_ids_come_first,
+                an_idempotent_answer_is_kept_until_it_expires,
+                a_taken_idempotency_key_fails_its_part_only,
+                an_expired_idempotency_key_can_be_taken_again,
+                chain_ends_and_leaves_are_kept_by_workspace,
+                tree_nodes_come_back_in_order,
+                a_position_is_found_by_time,
+            }
+            searches {
+                events_are_read_in_order_after_a_cursor,
+                reading_stops_at_its_limits,
+                each_filter_finds_its_events_in_both_orders,
+                pages_go_on_where_the_last_one_ended,
+                a_page_looks_at_no_more_than_it_may,
+                bounds_by_position_and_time_hold_together,
+            }
+            deliveries {
+                attempts_are_listed_by_event_with_the_newest_first,
+                a_delivery_shows_all_its_attempts,
+                an_attempt_logged_twice_is_one_attempt,
+                deliveries_are_filtered_by_state,
+                settled_positions_above_a_cursor_are_known,
+                retrying_deliveries_come_soonest_first,
+                dead_letters_are_paged_over_all_webhooks,
+                a_cleared_exception_is_gone,
+                standings_tell_the_worst_over_all_webhooks,
+            }
+            outcomes {
+                a_dispatch_mark_never_goes_back,
+                waking_never_moves_a_cursor_back,
+                within_a_commit_the_order_of_parts_decides,
+                tenants_with_work_are_known_at_the_start,
+                a_forgotten_webhook_leaves_nothing,
+                replays_are_replaced_as_a_whole,
+            }
+            readers {
+                a_consumer_stands_where_it_acknowledged,
+                a_foreign_tenant_sees_nothing,
+                a_foreign_tenant_changes_nothing,
+                a_sweep_takes_what_is_out_of_date_only,
+                the_probe_and_the_counts_answer,
+                a_closed_log_refuses_to_write,
+            }
+        }
+    };
+    (@each $ground:expr; $($module:ident { $($case:ident),* $(,)? })*) => {
+        $($(
+            #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $case() {
+                $crate::log::conformance::$module::$case(&$ground).await;
+            }
+        )*)*
+    };
+}
+pub(crate) use conformance_tests;

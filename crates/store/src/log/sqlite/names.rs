@@ -1,0 +1,76 @@
+//! What the writer remembers between commits: numbers of tenants and workspaces, and where each log ends.
+//!
+//! A memory only: it may be emptied at any time between commits, and is emptied whenever a commit did not end well.
+
+use std::collections::HashMap;
+
+use domain::{
+    ids::{TenantId, WorkspaceId},
+    position::Position,
+};
+
+/// So many tenants, and so many workspaces, are remembered; then all are forgotten. About 64 bytes each.
+const REMEMBERED_MAX: usize = 65_536;
+
+/// A tenant in this region.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Tenant {
+    /// Its number; `None` if it has never written here.
+    pub(super) no: Option<i64>,
+    /// Where its log ends, the rows of the present commit included.
+    pub(super) head: Position,
+    /// The commit that moved the head last.
+    pub(super) moved_by: u64,
+}
+
+/// The writer's memory.
+#[derive(Default)]
+pub(super) struct Names {
+    tenants: HashMap<TenantId, Tenant>,
+    streams: HashMap<(i64, WorkspaceId), i64>,
+    /// The highest numbers that are in use, once they are known.
+    pub(super) last: Option<LastNumbers>,
+}
+
+/// The highest numbers that are in use.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastNumbers {
+    /// Of a tenant.
+    pub(super) tenant: i64,
+    /// Of a workspace's stream.
+    pub(super) stream: i64,
+}
+
+impl Names {
+    /// Forgets everything.
+    pub(super) fn clear(&mut self) {
+        *self = Names::default();
+    }
+
+    /// Makes room if too much is remembered. Not to be called while a commit is being planned.
+    pub(super) fn trim(&mut self) {
+        if self.tenants.len() > REMEMBERED_MAX || self.streams.len() > REMEMBERED_MAX {
+            self.clear();
+        }
+    }
+
+    /// A tenant, if it is remembered.
+    pub(super) fn tenant(&self, id: TenantId) -> Option<Tenant> {
+        self.tenants.get(&id).copied()
+    }
+
+    /// Remembers a tenant.
+    pub(super) fn set_tenant(&mut self, id: TenantId, tenant: Tenant) {
+        self.tenants.insert(id, tenant);
+    }
+
+    /// The number of a workspace's stream, if it is remembered.
+    pub(super) fn stream(&self, tenant_no: i64, workspace: WorkspaceId) -> Option<i64> {
+        self.streams.get(&(tenant_no, workspace)).copied()
+    }
+
+    /// Remembers the number of a workspace's stream.
+    pub(super) fn set_stream(&mut self, tenant_no: i64, workspace: WorkspaceId, stream_no: i64) {
+        self.streams.insert((tenant_no, workspace), stream_no);
+    }
+}

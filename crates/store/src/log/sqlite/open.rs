@@ -1,0 +1,155 @@
+//! Opens the files of one region: which settings, which schema, and only one process at a time.
+//!
+//! Runs no statement of the log itself.
+
+use std::{
+    fs::{File, TryLockError},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use domain::region::Region;
+use sqlx::{
+    ConnectOptions, SqliteConnection, SqlitePool,
+    migrate::{MigrateError, Migrator},
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::failure::{io_error, store_error};
+use crate::StoreError;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/region/sqlite");
+
+/// Readers never wait for the writer, so few of them are enough to keep the disk busy.
+const READERS_MAX: u32 = 4;
+/// A reader that nobody needed for so long gives its memory back.
+const READER_IDLE: Duration = Duration::from_secs(60);
+/// Longer than any commit takes; reached only if the disk hangs or every reader is stuck.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
+/// A commit of one event writes two or three pages, and an fsync of less is sooner done.
+const PAGE_BYTES: u32 = 4_096;
+/// 32 MiB of log between checkpoints: each costs two more fsyncs, so they should be rare.
+const CHECKPOINT_PAGES: &str = "8000";
+/// KiB of pages that the writer keeps.
+const WRITER_CACHE: &str = "-8192";
+/// KiB of pages that each reader keeps; the system's cache is behind it.
+const READER_CACHE: &str = "-2048";
+/// Statements that the writer keeps prepared; the largest needs about 300 KB.
+const WRITER_STATEMENTS: usize = 48;
+
+/// The files of one region.
+#[derive(Debug)]
+pub(super) struct Files {
+    /// Where they are.
+    pub(super) folder: PathBuf,
+    /// Which region's.
+    pub(super) region: Region,
+}
+
+impl Files {
+    fn database(&self) -> PathBuf {
+        self.folder.join(format!("{}.db", self.region))
+    }
+
+    /// Keeps every other process out for as long as the answer lives.
+    pub(super) fn lock(&self) -> Result<File, StoreError> {
+        std::fs::create_dir_all(&self.folder).map_err(|error| io_error(&error))?;
+        let path = self.folder.join(format!("{}.lock", self.region));
+        let file = File::options()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(|error| io_error(&error))?;
+        match file.try_lock() {
+            Ok(()) => Ok(file),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Unavailable(format!(
+                "another process uses this data folder: it holds the lock on {}",
+                path.display()
+            ))),
+            Err(TryLockError::Error(error)) => Err(io_error(&error)),
+        }
+    }
+
+    fn options(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new()
+            .filename(self.database())
+            .foreign_keys(false)
+            .busy_timeout(BUSY_TIMEOUT)
+            .disable_statement_logging()
+    }
+
+    /// Opens a connection that may write.
+    pub(super) async fn writer(&self) -> Result<SqliteConnection, sqlx::Error> {
+        self.options()
+            .create_if_missing(true)
+            .page_size(PAGE_BYTES)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+            .pragma("cache_size", WRITER_CACHE)
+            .statement_cache_capacity(WRITER_STATEMENTS)
+            .thread_name(|_| "log-writer".to_owned())
+            .connect()
+            .await
+    }
+
+    /// The pool of connections that only read. Opens none before one is needed.
+    pub(super) fn readers(&self) -> SqlitePool {
+        let options = self
+            .options()
+            .read_only(true)
+            .pragma("cache_size", READER_CACHE)
+            .thread_name(|_| "log-reader".to_owned());
+        SqlitePoolOptions::new()
+            .max_connections(READERS_MAX)
+            .idle_timeout(READER_IDLE)
+            .max_lifetime(None)
+            .acquire_timeout(BUSY_TIMEOUT)
+            .test_before_acquire(false)
+            .connect_lazy_with(options)
+    }
+
+    /// Brings the schema up to date and makes sure that the file is this region's.
+    pub(super) async fn prepare(&self, writer: &mut SqliteConnection) -> Result<(), StoreError> {
+        const CLAIM: &str = "
+            INSERT INTO region (name)
+            SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM region)";
+        const NAME: &str = "SELECT name FROM region LIMIT 1";
+
+        MIGRATIONS
+            .run(&mut *writer)
+            .await
+            .map_err(|error| schema_error(error, &self.database()))?;
+        sqlx::query(CLAIM)
+            .bind(self.region.name())
+            .execute(&mut *writer)
+            .await
+            .map_err(store_error)?;
+        let name: String = sqlx::query_scalar(NAME)
+            .fetch_one(&mut *writer)
+            .await
+            .map_err(store_error)?;
+        if name == self.region.name() {
+            return Ok(());
+        }
+        Err(StoreError::Corrupt(format!(
+            "{} is the log of region {name}, not of {}",
+            self.database().display(),
+            self.region
+        )))
+    }
+}
+
+fn schema_error(error: MigrateError, path: &Path) -> StoreError {
+    match error {
+        MigrateError::VersionMissing(version) => StoreError::Unavailable(format!(
+            "{} has schema {version}, which this version does not know: start the newer version that wrote it",
+            path.display()
+        )),
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
+            store_error(error)
+        }
+        other => StoreError::Corrupt(format!("the schema of {}: {other}", path.display())),
+    }
+}

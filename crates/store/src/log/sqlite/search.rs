@@ -1,0 +1,431 @@
+//! Searches a tenant's events and finds positions by time.
+//!
+//! A search looks at a window of the log that is bounded beforehand, along the shortest path that its filter allows, and
+//! checks every row against the filter itself: SQL only leaves out what cannot match.
+
+use domain::{
+    filter::{EventFilter, TypeFilter, TypePattern},
+    ids::{DeviceId, WorkspaceId},
+    position::Position,
+    time::Timestamp,
+};
+use futures_util::TryStreamExt as _;
+use sqlx::{QueryBuilder, Sqlite};
+
+use super::{
+    event_row::{self, event_columns, place, position_of},
+    failure::store_error,
+    reader::{Extent, Reader},
+};
+use crate::{
+    StoreError,
+    log::{EventQuery, Order, Page},
+};
+
+/// Finds the highest number between `?1` and `?2` (both excluded) for which `$is_before` holds, or `?1`; it must hold
+/// for all numbers up to some point and for none after it.
+macro_rules! bisect {
+    ($is_before:literal) => {
+        concat!(
+            "WITH RECURSIVE search (low, high) AS (
+                 SELECT ?1, ?2
+                 UNION ALL
+                 SELECT iif(is_before, middle, low), iif(is_before, high, middle)
+                 FROM   (SELECT low, high, middle, ",
+            $is_before,
+            " AS is_before
+                         FROM   (SELECT low, high, low + (high - low) / 2 AS middle
+                                 FROM   search
+                                 WHERE  high - low > 1)))
+             SELECT low FROM search WHERE high - low <= 1 LIMIT 1"
+        )
+    };
+}
+
+/// A stretch of the log that a page looks at, as places or (along a workspace's chain) as seqs.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    first: i64,
+    last: i64,
+    /// There is more of the log beyond its far end.
+    is_cut: bool,
+}
+
+/// Along what a search goes.
+#[derive(Clone, Copy, Debug)]
+enum Path {
+    /// The tenant's log.
+    Log,
+    /// One workspace's chain.
+    Stream(i64),
+    /// The events of one device.
+    Device(DeviceId),
+    /// The events with one dedup id, which are few.
+    DedupId,
+}
+
+impl Reader {
+    /// One page of a search.
+    pub(super) async fn search(
+        &self,
+        tenant_no: i64,
+        query: &EventQuery,
+    ) -> Result<Page, StoreError> {
+        let Some(extent) = self.extent(tenant_no).await? else {
+            return Ok(Page::default());
+        };
+        let range = self.range(tenant_no, extent, query).await?;
+        let path = match &query.filter {
+            EventFilter {
+                dedup_id: Some(_), ..
+            } => Path::DedupId,
+            EventFilter {
+                device: Some(device),
+                ..
+            } => Path::Device(*device),
+            EventFilter {
+                workspace: Some(workspace),
+                ..
+            } => match self.stream_no(tenant_no, *workspace).await? {
+                Some(stream_no) => Path::Stream(stream_no),
+                None => return Ok(Page::default()),
+            },
+            _unindexed => Path::Log,
+        };
+        let window = match path {
+            Path::Log => Some(cut(range, query)),
+            Path::DedupId => Some(range),
+            Path::Device(device) => Some(self.device_window(range, device, query).await?),
+            Path::Stream(stream_no) => self.stream_window(range, stream_no, query).await?,
+        };
+        match window {
+            Some(window) if window.first <= window.last && query.limit > 0 => {
+                self.page(tenant_no, path, window, query).await
+            }
+            _empty => Ok(Page::default()),
+        }
+    }
+
+    /// The highest position whose event was received before a time.
+    pub(super) async fn position_before(
+        &self,
+        extent: Extent,
+        time: Timestamp,
+    ) -> Result<Position, StoreError> {
+        let place = self.place_before(extent, time).await?;
+        Ok(if place < extent.oldest {
+            Position::ZERO
+        } else {
+            position_of(place)
+        })
+    }
+
+    /// The highest place whose event was received before a time; the one before the oldest if there is none.
+    pub(super) async fn place_before(
+        &self,
+        extent: Extent,
+        time: Timestamp,
+    ) -> Result<i64, StoreError> {
+        const BEFORE: &str =
+            bisect!("(SELECT received_at FROM events WHERE place = middle) < ?3");
+
+        sqlx::query_scalar(BEFORE)
+            .bind(extent.oldest - 1)
+            .bind(extent.newest + 1)
+            .bind(time.micros())
+            .fetch_one(&self.pool)
+            .await
+            .map_err(store_error)
+    }
+
+    /// What the query's bounds leave of the log.
+    async fn range(
+        &self,
+        tenant_no: i64,
+        extent: Extent,
+        query: &EventQuery,
+    ) -> Result<Window, StoreError> {
+        let mut range = Window {
+            first: extent.oldest,
+            last: extent.newest,
+            is_cut: false,
+        };
+        if let Some(after) = query.after {
+            range.first = range.first.max(place(tenant_no, after) + 1);
+        }
+        if let Some(before) = query.before {
+            range.last = range.last.min(place(tenant_no, before) - 1);
+        }
+        if let Some(from) = query.filter.from {
+            range.first = range.first.max(self.place_before(extent, from).await? + 1);
+        }
+        if let Some(to) = query.filter.to {
+            range.last = range.last.min(self.place_before(extent, to).await?);
+        }
+        Ok(range)
+    }
+
+    async fn stream_no(
+        &self,
+        tenant_no: i64,
+        workspace: WorkspaceId,
+    ) -> Result<Option<i64>, StoreError> {
+        const FIND: &str = "SELECT no FROM streams WHERE tenant_no = ?1 AND id = ?2";
+
+        sqlx::query_scalar(FIND)
+            .bind(tenant_no)
+            .bind(&workspace.as_bytes()[..])
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(store_error)
+    }
+
+    /// The seqs of a workspace's events within a range of places.
+    async fn stream_window(
+        &self,
+        range: Window,
+        stream_no: i64,
+        query: &EventQuery,
+    ) -> Result<Option<Window>, StoreError> {
+        const ENDS: &str = "
+            SELECT min(seq), max(seq)
+            FROM   (SELECT * FROM (SELECT seq FROM events WHERE stream_no = ?1
+                                   ORDER BY seq      LIMIT 1)
+                    UNION ALL
+                    SELECT * FROM (SELECT seq FROM events WHERE stream_no = ?1
+                                   ORDER BY seq DESC LIMIT 1))";
+        const BEFORE: &str =
+            bisect!("(SELECT place FROM events WHERE stream_no = ?4 AND seq = middle) < ?3");
+
+        let ends: (Option<i64>, Option<i64>) = sqlx::query_as(ENDS)
+            .bind(stream_no)
+            .fetch_one(&self.pool)
+            .await
+            .map_err(store_error)?;
+        let (Some(oldest), Some(newest)) = ends else {
+            return Ok(None);
+        };
+        let mut seqs = [0; 2];
+        for (seq, place) in seqs.iter_mut().zip([range.first, range.last + 1]) {
+            *seq = sqlx::query_scalar(BEFORE)
+                .bind(oldest - 1)
+                .bind(newest + 1)
+                .bind(place)
+                .bind(stream_no)
+                .fetch_one(&self.pool)
+                .await
+                .map_err(store_error)?;
+        }
+        let range = Window {
+            first: seqs[0] + 1,
+            last: seqs[1],
+            is_cut: false,
+        };
+        Ok(Some(cut(range, query)))
+    }
+
+    /// The part of a range that holds no more events of a device than a page may look at.
+    async fn device_window(
+        &self,
+        range: Window,
+        device: DeviceId,
+        query: &EventQuery,
+    ) -> Result<Window, StoreError> {
+        const ASCENDING: &str = "
+            SELECT   place
+            FROM     events INDEXED BY events_by_device
+            WHERE    device = ?1 AND place BETWEEN ?2 AND ?3
+            ORDER BY place
+            LIMIT    1 OFFSET ?4";
+        const DESCENDING: &str = "
+            SELECT   place
+            FROM     events INDEXED BY events_by_device
+            WHERE    device = ?1 AND place BETWEEN ?2 AND ?3
+            ORDER BY place DESC
+            LIMIT    1 OFFSET ?4";
+
+        let sql = match query.order {
+            Order::Ascending => ASCENDING,
+            Order::Descending => DESCENDING,
+        };
+        let edge: Option<i64> = sqlx::query_scalar(sql)
+            .bind(&device.as_bytes()[..])
+            .bind(range.first)
+            .bind(range.last)
+            .bind(i64::from(query.scan_max.saturating_sub(1)))
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(store_error)?;
+        Ok(match (edge, query.order) {
+            (Some(edge), Order::Ascending) if edge < range.last => Window {
+                last: edge,
+                is_cut: true,
+                ..range
+            },
+            (Some(edge), Order::Descending) if edge > range.first => Window {
+                first: edge,
+                is_cut: true,
+                ..range
+            },
+            _whole => range,
+        })
+    }
+
+    async fn page(
+        &self,
+        tenant_no: i64,
+        path: Path,
+        window: Window,
+        query: &EventQuery,
+    ) -> Result<Page, StoreError> {
+        let mut statement = statement(tenant_no, path, window, query);
+        let mut rows = statement.build().fetch(&self.pool);
+        let (mut events, mut bytes) = (Vec::new(), 0);
+        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+        while events.len() < limit && bytes < query.bytes_max.max(1) {
+            let Some(row) = rows.try_next().await.map_err(store_error)? else {
+                break;
+            };
+            let event = event_row::read(&row)?;
+            if query.filter.matches(&event) {
+                bytes += event.payload.len();
+                events.push(event);
+            }
+        }
+        drop(rows);
+
+        let is_full = events.len() == limit || bytes >= query.bytes_max.max(1);
+        let far_end = match query.order {
+            Order::Ascending => window.last,
+            Order::Descending => window.first,
+        };
+        let next = match events.last() {
+            Some(event) if is_full => {
+                let reached = match path {
+                    Path::Stream(_) => super::reader::signed(event.seq.get()),
+                    Path::Log | Path::Device(_) | Path::DedupId => place(tenant_no, event.position),
+                };
+                (window.is_cut || reached != far_end).then_some(event.position)
+            }
+            _ if window.is_cut => Some(self.position_at(path, far_end).await?),
+            _ => None,
+        };
+        Ok(Page { events, next })
+    }
+
+    /// The position at an end of a window.
+    async fn position_at(&self, path: Path, end: i64) -> Result<Position, StoreError> {
+        const AT: &str = "SELECT place FROM events WHERE stream_no = ?1 AND seq = ?2";
+
+        match path {
+            Path::Log | Path::Device(_) | Path::DedupId => Ok(position_of(end)),
+            Path::Stream(stream_no) => sqlx::query_scalar(AT)
+                .bind(stream_no)
+                .bind(end)
+                .fetch_one(&self.pool)
+                .await
+                .map(position_of)
+                .map_err(store_error),
+        }
+    }
+}
+
+/// The near part of a range of numbers without holes, no longer than a page may look at.
+fn cut(range: Window, query: &EventQuery) -> Window {
+    let length = i64::from(query.scan_max.max(1));
+    if range.last - range.first < length {
+        return range;
+    }
+    match query.order {
+        Order::Ascending => Window {
+            last: range.first + length - 1,
+            is_cut: true,
+            ..range
+        },
+        Order::Descending => Window {
+            first: range.last - length + 1,
+            is_cut: true,
+            ..range
+        },
+    }
+}
+
+/// The statement of a page. Made of constant pieces; what the caller gave is bound.
+fn statement(
+    tenant_no: i64,
+    path: Path,
+    window: Window,
+    query: &EventQuery,
+) -> QueryBuilder<Sqlite> {
+    let filter = &query.filter;
+    let mut sql = QueryBuilder::new(concat!("SELECT ", event_columns!(), " FROM events AS e "));
+    sql.push(match path {
+        Path::Log | Path::Stream(_) => "CROSS JOIN streams AS s ON s.no = e.stream_no WHERE ",
+        Path::Device(_) => {
+            "INDEXED BY events_by_device CROSS JOIN streams AS s ON s.no = e.stream_no WHERE "
+        }
+        Path::DedupId => {
+            "INDEXED BY events_by_dedup CROSS JOIN streams AS s ON s.no = e.stream_no
+             WHERE e.stream_no IN (SELECT no FROM streams WHERE tenant_no = "
+        }
+    });
+    match path {
+        Path::Log => sql.push("e.place"),
+        Path::Stream(stream_no) => sql
+            .push("e.stream_no = ")
+            .push_bind(stream_no)
+            .push(" AND e.seq"),
+        Path::Device(device) => sql
+            .push("e.device = ")
+            .push_bind(device.as_bytes().to_vec())
+            .push(" AND e.place"),
+        Path::DedupId => sql
+            .push_bind(tenant_no)
+            .push(") AND e.dedup_id = ")
+            .push_bind(filter.dedup_id.as_deref().unwrap_or("").to_owned())
+            .push(" AND e.place"),
+    };
+    sql.push(" BETWEEN ").push_bind(window.first);
+    sql.push(" AND ").push_bind(window.last);
+    let texts = [
+        (" AND e.category = ", &filter.category),
+        (" AND e.project = ", &filter.project),
+        (" AND e.actor_id = ", &filter.actor),
+    ];
+    for (condition, text) in texts {
+        if let Some(text) = text {
+            sql.push(condition).push_bind(text.to_string());
+        }
+    }
+    if let Some(kinds) = filter.kinds.as_ref().filter(|kinds| !kinds.is_all()) {
+        push_kinds(&mut sql, kinds);
+    }
+    sql.push(match (path, query.order) {
+        (Path::Stream(_), Order::Ascending) => " ORDER BY e.seq LIMIT ",
+        (Path::Stream(_), Order::Descending) => " ORDER BY e.seq DESC LIMIT ",
+        (_, Order::Ascending) => " ORDER BY e.place LIMIT ",
+        (_, Order::Descending) => " ORDER BY e.place DESC LIMIT ",
+    });
+    sql.push_bind(i64::from(query.scan_max.max(1)));
+    sql
+}
+
+/// Adds the condition that a type is one of these. `prefix.*` is a range: `/` is the character right after the dot.
+fn push_kinds(sql: &mut QueryBuilder<Sqlite>, kinds: &TypeFilter) {
+    let mut joint = " AND (";
+    for pattern in kinds.patterns() {
+        sql.push(joint);
+        joint = " OR ";
+        match pattern {
+            TypePattern::All => sql.push("1"),
+            TypePattern::Exact(kind) => sql.push("e.kind = ").push_bind(kind.as_str().to_owned()),
+            TypePattern::Prefix(prefix) => sql
+                .push("(e.kind > ")
+                .push_bind(format!("{prefix}."))
+                .push(" AND e.kind < ")
+                .push_bind(format!("{prefix}/"))
+                .push(")"),
+        };
+    }
+    sql.push(")");
+}

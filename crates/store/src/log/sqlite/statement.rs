@@ -1,0 +1,375 @@
+//! The statements that write: one text for many rows, and one round trip to the connection's thread for most commits.
+//!
+//! A statement comes in sizes of 1, 2, 4 … 256 rows, so that few texts serve every batch and all of them stay prepared.
+//! Rows that a batch leaves empty are NULL in their first column and are filtered out by the statement. `BEGIN` and `COMMIT`
+//! ride along with the first and the last statement of a transaction.
+
+use std::{collections::HashMap, sync::Arc};
+
+use sqlx::{
+    Arguments as _, AssertSqlSafe, SqlSafeStr as _, SqlStr,
+    sqlite::SqliteArguments,
+};
+
+/// Rows in the largest statement: 3,072 parameters for events, far below the limit of 32,766.
+const ROWS_MAX: usize = 256;
+
+/// What a statement writes, in the order in which a commit writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Kind {
+    Tenants,
+    Streams,
+    Events,
+    TreeNodes,
+    Answers,
+    Forgotten,
+    Attempts,
+    Exceptions,
+    Cleared,
+    Progress,
+    Woken,
+    Dispatched,
+    Consumers,
+    Replays,
+}
+
+impl Kind {
+    const ALL: [Kind; 14] = [
+        Kind::Tenants,
+        Kind::Streams,
+        Kind::Events,
+        Kind::TreeNodes,
+        Kind::Answers,
+        Kind::Forgotten,
+        Kind::Attempts,
+        Kind::Exceptions,
+        Kind::Cleared,
+        Kind::Progress,
+        Kind::Woken,
+        Kind::Dispatched,
+        Kind::Consumers,
+        Kind::Replays,
+    ];
+
+    fn shape(self) -> Shape {
+        match self {
+            Kind::Tenants => TENANTS,
+            Kind::Streams => STREAMS,
+            Kind::Events => EVENTS,
+            Kind::TreeNodes => TREE_NODES,
+            Kind::Answers => ANSWERS,
+            Kind::Forgotten => FORGOTTEN,
+            Kind::Attempts => ATTEMPTS,
+            Kind::Exceptions => EXCEPTIONS,
+            Kind::Cleared => CLEARED,
+            Kind::Progress => PROGRESS,
+            Kind::Woken => WOKEN,
+            Kind::Dispatched => DISPATCHED,
+            Kind::Consumers => CONSUMERS,
+            Kind::Replays => REPLAYS,
+        }
+    }
+}
+
+/// The text of a statement, around its rows.
+#[derive(Clone, Copy)]
+enum Shape {
+    /// `head (VALUES rows of so many columns) tail`.
+    Rows(&'static str, usize, &'static str),
+    /// Always the same, for one row of numbered parameters.
+    Fixed(&'static str),
+}
+
+const FILLED: &str = " WHERE column1 IS NOT NULL";
+
+const TENANTS: Shape = Shape::Rows("INSERT INTO tenants (no, id) SELECT * FROM", 2, FILLED);
+
+const STREAMS: Shape = Shape::Rows(
+    "INSERT INTO streams (no, tenant_no, id) SELECT * FROM",
+    3,
+    FILLED,
+);
+
+const EVENTS: Shape = Shape::Rows(
+    "INSERT INTO events (place, stream_no, seq, received_at, kind, category, project, actor_id,
+                         dedup_id, device, body, payload)
+     SELECT * FROM",
+    12,
+    FILLED,
+);
+
+const TREE_NODES: Shape = Shape::Rows(
+    "INSERT INTO tree_nodes (stream_no, level, idx, hash) SELECT * FROM",
+    4,
+    FILLED,
+);
+
+const ANSWERS: Shape = Shape::Rows(
+    "INSERT INTO idempotent_answers (tenant_no, key_hash, request_hash, status, expires_at, body)
+     SELECT * FROM",
+    6,
+    FILLED,
+);
+
+const FORGOTTEN: Shape = Shape::Fixed(
+    "DELETE FROM webhook_progress WHERE webhook_no = ?1 AND tenant_no = ?2;
+     DELETE FROM exceptions       WHERE webhook_no = ?1 AND tenant_no = ?2;
+     DELETE FROM attempts         WHERE webhook_no = ?1 AND tenant_no = ?2;
+     DELETE FROM replays          WHERE webhook_no = ?1 AND tenant_no = ?2",
+);
+
+/// An attempt that is logged again is the same attempt: its sender did not hear that the first commit went through.
+const ATTEMPTS: Shape = Shape::Rows(
+    "INSERT INTO attempts (webhook_no, position, attempt, tenant_no, at, duration_us, status, state,
+                           error, response)
+     SELECT * FROM",
+    10,
+    " WHERE column1 IS NOT NULL
+     ON CONFLICT (webhook_no, position, attempt) DO NOTHING",
+);
+
+const EXCEPTIONS: Shape = Shape::Rows(
+    "INSERT INTO exceptions (webhook_no, position, tenant_no, state, attempts, at, last_status,
+                             last_error)
+     SELECT * FROM",
+    8,
+    " WHERE column1 IS NOT NULL
+     ON CONFLICT (webhook_no, position) DO UPDATE
+     SET    state = excluded.state, attempts = excluded.attempts, at = excluded.at,
+            last_status = excluded.last_status, last_error = excluded.last_error
+     WHERE  tenant_no = excluded.tenant_no",
+);
+
+const CLEARED: Shape = Shape::Rows(
+    "DELETE FROM exceptions WHERE (webhook_no, position, tenant_no) IN",
+    3,
+    "",
+);
+
+const PROGRESS: Shape = Shape::Rows(
+    "INSERT INTO webhook_progress (webhook_no, tenant_no, cursor, has_work, breaker) SELECT * FROM",
+    5,
+    " WHERE column1 IS NOT NULL
+     ON CONFLICT (webhook_no) DO UPDATE
+     SET    cursor = excluded.cursor, has_work = excluded.has_work, breaker = excluded.breaker
+     WHERE  tenant_no = excluded.tenant_no",
+);
+
+/// The cursor of a webhook without work lies behind, so it is moved up to its new work; one with work stays as it is.
+const WOKEN: Shape = Shape::Rows(
+    "INSERT INTO webhook_progress (webhook_no, tenant_no, cursor, has_work, breaker) SELECT * FROM",
+    5,
+    " WHERE column1 IS NOT NULL
+     ON CONFLICT (webhook_no) DO UPDATE
+     SET    cursor = max(cursor, excluded.cursor), has_work = 1
+     WHERE  tenant_no = excluded.tenant_no AND has_work = 0",
+);
+
+const DISPATCHED: Shape = Shape::Rows(
+    "INSERT INTO dispatch (tenant_no, position) SELECT * FROM",
+    2,
+    " WHERE column1 IS NOT NULL
+     ON CONFLICT (tenant_no) DO UPDATE SET position = max(position, excluded.position)",
+);
+
+const CONSUMERS: Shape = Shape::Rows(
+    "INSERT INTO consumers (tenant_no, workspace, name, cursor, acked) SELECT * FROM",
+    5,
+    " WHERE column1 IS NOT NULL
+     ON CONFLICT (tenant_no, workspace, name) DO UPDATE
+     SET    cursor = excluded.cursor, acked = excluded.acked",
+);
+
+const REPLAYS: Shape = Shape::Rows(
+    "INSERT INTO replays (id, tenant_no, webhook_no, from_position, to_position, types, only_failed,
+                          cursor, total, done, failed, state, created_at, updated_at)
+     SELECT * FROM",
+    14,
+    " WHERE column1 IS NOT NULL
+     ON CONFLICT (id) DO UPDATE
+     SET    cursor = excluded.cursor, total = excluded.total, done = excluded.done,
+            failed = excluded.failed, state = excluded.state, updated_at = excluded.updated_at,
+            from_position = excluded.from_position, to_position = excluded.to_position,
+            types = excluded.types, only_failed = excluded.only_failed
+     WHERE  tenant_no = excluded.tenant_no",
+);
+
+/// The parameters of one statement.
+#[derive(Default)]
+pub(super) struct Row(SqliteArguments);
+
+impl Row {
+    fn add<'t, T>(&mut self, value: T) -> &mut Row
+    where
+        T: sqlx::Encode<'t, sqlx::Sqlite> + sqlx::Type<sqlx::Sqlite>,
+    {
+        self.0
+            .add(value)
+            .expect("numbers, texts and bytes always have an encoding");
+        self
+    }
+
+    /// Adds a number.
+    pub(super) fn int(&mut self, number: i64) -> &mut Row {
+        self.add(number)
+    }
+
+    /// Adds a count, a position or the like; none of them ever needs the 64th bit.
+    pub(super) fn count(&mut self, number: u64) -> &mut Row {
+        self.add(i64::try_from(number).unwrap_or(i64::MAX))
+    }
+
+    /// Adds a number or NULL.
+    pub(super) fn maybe_int(&mut self, number: Option<i64>) -> &mut Row {
+        self.add(number)
+    }
+
+    /// Adds a text.
+    pub(super) fn text(&mut self, text: &str) -> &mut Row {
+        self.add(text)
+    }
+
+    /// Adds a text or NULL.
+    pub(super) fn maybe_text(&mut self, text: Option<&str>) -> &mut Row {
+        self.add(text)
+    }
+
+    /// Adds bytes.
+    pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Row {
+        self.add(bytes)
+    }
+
+    /// Adds bytes without copying them.
+    pub(super) fn owned_bytes(&mut self, bytes: Vec<u8>) -> &mut Row {
+        self.add(bytes)
+    }
+
+    /// Adds bytes or NULL.
+    pub(super) fn maybe_bytes(&mut self, bytes: Option<&[u8]>) -> &mut Row {
+        self.add(bytes)
+    }
+}
+
+/// The rows that one transaction writes, by kind.
+#[derive(Default)]
+pub(super) struct Batch {
+    kinds: [Vec<Step>; Kind::ALL.len()],
+}
+
+/// One statement with its parameters.
+pub(super) struct Step {
+    kind: Kind,
+    rows: usize,
+    row: Row,
+}
+
+impl Batch {
+    /// Begins a row of this kind: add its columns in the order of the statement.
+    pub(super) fn row(&mut self, kind: Kind) -> &mut Row {
+        let rows_max = match kind.shape() {
+            Shape::Rows(..) => ROWS_MAX,
+            Shape::Fixed(_) => 1,
+        };
+        let steps = &mut self.kinds[kind as usize];
+        if steps.last().is_none_or(|step| step.rows == rows_max) {
+            steps.push(Step {
+                kind,
+                rows: 0,
+                row: Row::default(),
+            });
+        }
+        let step = steps.last_mut().expect("one was pushed if there was none");
+        step.rows += 1;
+        &mut step.row
+    }
+
+    /// The statements, in the order in which they are to run.
+    pub(super) fn into_steps(self) -> Vec<Step> {
+        self.kinds.into_iter().flatten().collect()
+    }
+}
+
+impl Step {
+    /// The text and the parameters.
+    pub(super) fn into_query(self, texts: &mut Texts, edges: Edges) -> (SqlStr, SqliteArguments) {
+        (texts.get(self.kind, self.rows, edges), self.row.0)
+    }
+}
+
+/// Which ends of its transaction a statement carries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Edges {
+    /// It begins one.
+    pub(super) begins: bool,
+    /// It commits one.
+    pub(super) commits: bool,
+}
+
+impl Edges {
+    /// In the middle of a transaction.
+    pub(super) const NONE: Edges = Edges {
+        begins: false,
+        commits: false,
+    };
+}
+
+/// The texts that have been needed so far.
+#[derive(Default)]
+pub(super) struct Texts {
+    made: HashMap<(Kind, usize, Edges), Arc<str>>,
+}
+
+impl Texts {
+    fn get(&mut self, kind: Kind, rows: usize, edges: Edges) -> SqlStr {
+        let rows = rows.next_power_of_two();
+        let text = self
+            .made
+            .entry((kind, rows, edges))
+            .or_insert_with(|| text(kind.shape(), rows, edges).into());
+        // Made of the constants above; values are always bound.
+        AssertSqlSafe(Arc::clone(text)).into_sql_str()
+    }
+}
+
+fn text(shape: Shape, rows: usize, edges: Edges) -> String {
+    let mut text = String::new();
+    if edges.begins {
+        text.push_str("BEGIN IMMEDIATE;\n");
+    }
+    match shape {
+        Shape::Fixed(statement) => text.push_str(statement),
+        Shape::Rows(head, columns, tail) => {
+            let row = format!("({})", vec!["?"; columns].join(","));
+            text.push_str(head);
+            text.push_str(" (VALUES ");
+            text.push_str(&vec![row; rows].join(","));
+            text.push(')');
+            text.push_str(tail);
+        }
+    }
+    if edges.commits {
+        text.push_str(";\nCOMMIT");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn kinds_stand_in_the_order_of_their_numbers() {
+        for (number, kind) in Kind::ALL.into_iter().enumerate() {
+            assert_eq!(kind as usize, number, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_batch_of_many_sizes_needs_few_texts() {
+        let mut texts = Texts::default();
+        for rows in 1..=ROWS_MAX {
+            texts.get(Kind::Events, rows, Edges::NONE);
+        }
+        assert_eq!(texts.made.len(), 9);
+    }
+}

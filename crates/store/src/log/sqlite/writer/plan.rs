@@ -1,0 +1,297 @@
+//! Turns the parts of a commit into rows, and finds the parts that cannot be written before anything is.
+//!
+//! Reads through the writer's connection what is not remembered; writes nothing except to drop answers that have expired.
+
+use std::time::Duration;
+
+use domain::{
+    ids::{TenantId, WorkspaceId},
+    position::{POSITION_MAX, Position},
+    time::Timestamp,
+};
+
+use super::{
+    super::{
+        event_row,
+        fold::Fold,
+        names::{LastNumbers, Tenant},
+        statement::{Batch, Kind},
+    },
+    Trouble, Writer,
+};
+use crate::{
+    StoreError,
+    log::{Append, IdempotentAnswer, Write, WriteError},
+};
+
+/// A place has room for so many tenants beside 40 bits of position.
+const TENANT_NO_MAX: i64 = (1 << 23) - 1;
+/// How long an answer is kept; says when one was given that came without an event.
+const ANSWER_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
+
+impl Writer {
+    /// Adds one part's rows, or says why it cannot be written.
+    pub(super) async fn plan<'a>(
+        &mut self,
+        part: &'a Write,
+        batch: &mut Batch,
+        fold: &mut Fold<'a>,
+    ) -> Result<Result<(), WriteError>, Trouble> {
+        match part {
+            Write::Append(append) => return self.plan_append(append, batch).await,
+            Write::Settle(settle) => {
+                fold.settle(self.tenant_no(settle.tenant, batch).await?, settle);
+            }
+            Write::Dispatch(dispatch) => {
+                fold.dispatch(self.tenant_no(dispatch.tenant, batch).await?, dispatch);
+            }
+            Write::Consume(consume) => {
+                fold.consume(self.tenant_no(consume.tenant, batch).await?, consume);
+            }
+            Write::Replay { tenant, replay } => {
+                fold.replay(self.tenant_no(*tenant, batch).await?, replay);
+            }
+            Write::ForgetWebhook { tenant, webhook } => {
+                fold.forget(self.tenant_no(*tenant, batch).await?, *webhook);
+            }
+        }
+        Ok(Ok(()))
+    }
+
+    /// Adds an append's rows if it fits onto the end of the log.
+    pub(super) async fn plan_append(
+        &mut self,
+        append: &Append,
+        batch: &mut Batch,
+    ) -> Result<Result<(), WriteError>, Trouble> {
+        let mut tenant = self.tenant(append.tenant).await?;
+        if tenant.head != append.expected_head && tenant.moved_by != self.commit_no {
+            // Somebody else may have written; what is on the disk decides.
+            tenant = self.load_tenant(append.tenant).await?;
+        }
+        if !is_next(append, tenant.head) {
+            return Ok(Err(WriteError::HeadMoved { head: tenant.head }));
+        }
+        let end = append.events.last().map_or(tenant.head, |event| event.position);
+        if end > POSITION_MAX {
+            let says = "the tenant's log has no positions left";
+            return Ok(Err(StoreError::Unavailable(says.to_owned()).into()));
+        }
+
+        let tenant_no = self.tenant_no(append.tenant, batch).await?;
+        let mut stream: Option<(WorkspaceId, i64)> = None;
+        for event in &append.events {
+            let stream_no = match stream {
+                Some((workspace, stream_no)) if workspace == event.workspace => stream_no,
+                _other => self.stream_no(tenant_no, event.workspace, batch).await?,
+            };
+            stream = Some((event.workspace, stream_no));
+            event_row::write(batch.row(Kind::Events), event, tenant_no, stream_no);
+        }
+        for (workspace, node) in &append.nodes {
+            let stream_no = self.stream_no(tenant_no, *workspace, batch).await?;
+            batch
+                .row(Kind::TreeNodes)
+                .int(stream_no)
+                .int(node.level.into())
+                .count(node.index)
+                .bytes(&node.hash.0);
+        }
+        for answer in &append.answers {
+            write_answer(batch, tenant_no, answer);
+        }
+        let moved = Tenant {
+            no: Some(tenant_no),
+            head: end,
+            moved_by: self.commit_no,
+        };
+        self.names.set_tenant(append.tenant, moved);
+        Ok(Ok(()))
+    }
+
+    /// Makes room for answers whose keys are free again.
+    pub(super) async fn drop_expired_answers(&mut self, append: &Append) -> Result<(), Trouble> {
+        const DROP_EXPIRED: &str = "
+            DELETE FROM idempotent_answers
+            WHERE  tenant_no = ?1 AND key_hash = ?2 AND expires_at <= ?3";
+
+        let Some(tenant_no) = self.tenant(append.tenant).await?.no else {
+            return Ok(());
+        };
+        for answer in &append.answers {
+            sqlx::query(DROP_EXPIRED)
+                .bind(tenant_no)
+                .bind(&answer.key_hash[..])
+                .bind(given_at(append, answer).micros())
+                .execute(self.connection()?)
+                .await?;
+        }
+        Ok(())
+    }
+
+    /// Finds out why an append ran into a row that was there.
+    pub(super) async fn blame(&mut self, append: &Append) -> Result<WriteError, Trouble> {
+        const IS_TAKEN: &str = "
+            SELECT count(*)
+            FROM   idempotent_answers
+            WHERE  tenant_no = ?1 AND key_hash = ?2";
+
+        let tenant = self.load_tenant(append.tenant).await?;
+        if tenant.head != append.expected_head {
+            return Ok(WriteError::HeadMoved { head: tenant.head });
+        }
+        let mut keys: Vec<&[u8; 32]> = append.answers.iter().map(|answer| &answer.key_hash).collect();
+        keys.sort_unstable();
+        if keys.windows(2).any(|pair| pair[0] == pair[1]) {
+            return Ok(WriteError::AnswerTaken);
+        }
+        for key in keys {
+            let taken: i64 = sqlx::query_scalar(IS_TAKEN)
+                .bind(tenant.no)
+                .bind(&key[..])
+                .fetch_one(self.connection()?)
+                .await?;
+            if taken > 0 {
+                return Ok(WriteError::AnswerTaken);
+            }
+        }
+        let says = "a seq or a tree node of the append is there already";
+        Ok(StoreError::Conflict(says.to_owned()).into())
+    }
+
+    async fn tenant(&mut self, id: TenantId) -> Result<Tenant, Trouble> {
+        match self.names.tenant(id) {
+            Some(tenant) => Ok(tenant),
+            None => self.load_tenant(id).await,
+        }
+    }
+
+    async fn load_tenant(&mut self, id: TenantId) -> Result<Tenant, Trouble> {
+        const LOAD: &str = "
+            SELECT t.no,
+                   (SELECT   e.place
+                    FROM     events AS e
+                    WHERE    e.place BETWEEN t.no << 40 AND (t.no << 40) | 1099511627775
+                    ORDER BY e.place DESC
+                    LIMIT    1)
+            FROM   tenants AS t
+            WHERE  t.id = ?1";
+
+        let row: Option<(i64, Option<i64>)> = sqlx::query_as(LOAD)
+            .bind(&id.as_bytes()[..])
+            .fetch_optional(self.connection()?)
+            .await?;
+        let (no, end) = row.map_or((None, None), |(no, end)| (Some(no), end));
+        let tenant = Tenant {
+            no,
+            head: end.map_or(Position::ZERO, event_row::position_of),
+            moved_by: 0,
+        };
+        self.names.set_tenant(id, tenant);
+        Ok(tenant)
+    }
+
+    /// The tenant's number; gives it one if it has none.
+    async fn tenant_no(&mut self, id: TenantId, batch: &mut Batch) -> Result<i64, Trouble> {
+        let tenant = self.tenant(id).await?;
+        if let Some(no) = tenant.no {
+            return Ok(no);
+        }
+        let no = self.last_numbers().await?.tenant + 1;
+        if no > TENANT_NO_MAX {
+            let says = "the region has no room for another tenant";
+            return Err(StoreError::Unavailable(says.to_owned()).into());
+        }
+        if let Some(last) = &mut self.names.last {
+            last.tenant = no;
+        }
+        batch.row(Kind::Tenants).int(no).bytes(id.as_bytes());
+        // Not to be loaded again in this commit: the disk does not know the number yet.
+        let numbered = Tenant {
+            no: Some(no),
+            moved_by: self.commit_no,
+            ..tenant
+        };
+        self.names.set_tenant(id, numbered);
+        Ok(no)
+    }
+
+    /// The number of a workspace's stream; gives it one if it has none.
+    async fn stream_no(
+        &mut self,
+        tenant_no: i64,
+        workspace: WorkspaceId,
+        batch: &mut Batch,
+    ) -> Result<i64, Trouble> {
+        const FIND: &str = "SELECT no FROM streams WHERE tenant_no = ?1 AND id = ?2";
+
+        if let Some(no) = self.names.stream(tenant_no, workspace) {
+            return Ok(no);
+        }
+        let found: Option<i64> = sqlx::query_scalar(FIND)
+            .bind(tenant_no)
+            .bind(&workspace.as_bytes()[..])
+            .fetch_optional(self.connection()?)
+            .await?;
+        let no = match found {
+            Some(no) => no,
+            None => {
+                let no = self.last_numbers().await?.stream + 1;
+                if let Some(last) = &mut self.names.last {
+                    last.stream = no;
+                }
+                batch
+                    .row(Kind::Streams)
+                    .int(no)
+                    .int(tenant_no)
+                    .bytes(workspace.as_bytes());
+                no
+            }
+        };
+        self.names.set_stream(tenant_no, workspace, no);
+        Ok(no)
+    }
+
+    async fn last_numbers(&mut self) -> Result<LastNumbers, Trouble> {
+        const LAST: &str = "
+            SELECT (SELECT coalesce(max(no), 0) FROM tenants),
+                   (SELECT coalesce(max(no), 0) FROM streams)";
+
+        if let Some(last) = self.names.last {
+            return Ok(last);
+        }
+        let (tenant, stream) = sqlx::query_as(LAST).fetch_one(self.connection()?).await?;
+        let last = LastNumbers { tenant, stream };
+        self.names.last = Some(last);
+        Ok(last)
+    }
+}
+
+/// Whether the events are numbered on from the log's head without a hole.
+fn is_next(append: &Append, head: Position) -> bool {
+    let mut position = head;
+    append.expected_head == head
+        && append.events.iter().all(|event| {
+            position = position.next();
+            event.position == position
+        })
+}
+
+/// When an answer was given: with its events, or as long ago as it will be kept.
+fn given_at(append: &Append, answer: &IdempotentAnswer) -> Timestamp {
+    append.events.last().map_or_else(
+        || answer.expires_at.minus(ANSWER_KEPT),
+        |event| event.received_at,
+    )
+}
+
+fn write_answer(batch: &mut Batch, tenant_no: i64, answer: &IdempotentAnswer) {
+    batch
+        .row(Kind::Answers)
+        .int(tenant_no)
+        .bytes(&answer.key_hash)
+        .bytes(&answer.request_hash)
+        .int(answer.status.into())
+        .int(answer.expires_at.micros())
+        .bytes(&answer.body);
+}

@@ -1,0 +1,274 @@
+//! The settings: what there is, where a value comes from, and what is wrong with it.
+//!
+//! Defaults stand in `config.toml`, which is compiled in, and nowhere else. A key that nobody knows and a value that does
+//! not fit stop the start. What a setting does is decided by who reads it.
+
+mod error;
+mod kinds;
+mod layers;
+mod show;
+
+#[cfg(test)]
+mod tests;
+
+use std::{
+    net::IpAddr,
+    num::{NonZeroU32, NonZeroU64, NonZeroUsize},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use domain::{plan::Plans, region::Region};
+use ipnet::IpNet;
+use serde::Deserialize;
+
+pub(crate) use error::{ConfigError, ConfigErrors};
+pub(crate) use kinds::{Database, LogFormat, LogLevel, Origin, OtelEndpoint, Port, Ratio, Secret};
+pub(crate) use show::Shown;
+
+use layers::Layers;
+
+/// The file that is read when none is named.
+const FILE_BY_DEFAULT: &str = "config.toml";
+
+/// Every setting. The meaning of each stands in `config.toml`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    pub(crate) server: Server,
+    pub(crate) storage: Storage,
+    pub(crate) regions: Regions,
+    pub(crate) engine: Engine,
+    pub(crate) ingest: Ingest,
+    pub(crate) plans: Plans,
+    pub(crate) webhooks: Webhooks,
+    pub(crate) outbound: Outbound,
+    pub(crate) signup: Signup,
+    pub(crate) security: Security,
+    pub(crate) log: Log,
+    pub(crate) metrics: Metrics,
+    pub(crate) otel: Otel,
+}
+
+/// `[server]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Server {
+    pub(crate) host: IpAddr,
+    pub(crate) port: u16,
+    pub(crate) workers: u16,
+    pub(crate) instance_id: String,
+    pub(crate) tls_cert: PathBuf,
+    pub(crate) tls_key: PathBuf,
+    pub(crate) cors_origins: Vec<Origin>,
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    pub(crate) connections_max: NonZeroUsize,
+    pub(crate) header_bytes_max: NonZeroUsize,
+    pub(crate) body_bytes_max: NonZeroUsize,
+    pub(crate) head_seconds: NonZeroU32,
+    pub(crate) body_seconds: NonZeroU32,
+    pub(crate) keep_alive_seconds: NonZeroU32,
+    pub(crate) shutdown_seconds: NonZeroU32,
+}
+
+/// `[storage]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Storage {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) database_url: Database,
+}
+
+/// `[regions]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Regions {
+    pub(crate) enabled: Vec<Region>,
+    pub(crate) default: Region,
+}
+
+/// `[engine]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Engine {
+    pub(crate) arbiters: u16,
+    pub(crate) tenant_in_flight_max: NonZeroUsize,
+    pub(crate) ask_timeout_ms: NonZeroU64,
+    pub(crate) passivate_after_seconds: NonZeroU64,
+    pub(crate) ring_events_max: NonZeroUsize,
+    pub(crate) ring_bytes_max: NonZeroUsize,
+    pub(crate) dedup_ids_max: NonZeroUsize,
+}
+
+/// `[ingest]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Ingest {
+    pub(crate) payload_bytes_max: NonZeroUsize,
+    pub(crate) batch_events_max: NonZeroUsize,
+    pub(crate) batch_bytes_max: NonZeroUsize,
+    pub(crate) depth_max: NonZeroUsize,
+}
+
+/// `[webhooks]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Webhooks {
+    pub(crate) connect_timeout_ms: NonZeroU64,
+    pub(crate) per_host_in_flight_max: NonZeroUsize,
+    pub(crate) idle_per_host_max: usize,
+    pub(crate) breaker_failures_max: NonZeroU32,
+    pub(crate) breaker_open_seconds: NonZeroU64,
+    pub(crate) breaker_openings_max: NonZeroU32,
+}
+
+/// `[outbound]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Outbound {
+    pub(crate) allow: Vec<IpNet>,
+    pub(crate) threads: NonZeroUsize,
+}
+
+/// `[signup]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Signup {
+    pub(crate) enabled: bool,
+}
+
+/// `[security]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Security {
+    #[serde(deserialize_with = "kinds::token")]
+    pub(crate) internal_token: Secret,
+    #[serde(deserialize_with = "kinds::master_key")]
+    pub(crate) master_key: Secret,
+}
+
+/// `[log]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Log {
+    pub(crate) level: LogLevel,
+    pub(crate) format: LogFormat,
+    pub(crate) requests: bool,
+    pub(crate) queue_bytes_max: NonZeroUsize,
+}
+
+/// `[metrics]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Metrics {
+    pub(crate) port: Port,
+}
+
+/// `[otel]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Otel {
+    pub(crate) endpoint: OtelEndpoint,
+    pub(crate) service_name: String,
+    pub(crate) sample_ratio: Ratio,
+}
+
+/// The settings that are in force, and where each comes from.
+#[derive(Clone, Debug)]
+pub(crate) struct Loaded {
+    /// The settings.
+    pub(crate) settings: Settings,
+    layers: Layers,
+}
+
+impl Loaded {
+    /// Reads every layer: the compiled-in file, the named one or else `config.toml` in the working folder, `variables`.
+    pub(crate) fn load(
+        file: Option<&Path>,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Loaded, ConfigErrors> {
+        let mut errors = Vec::new();
+        let mut layers = Layers::reference();
+        let by_default = Path::new(FILE_BY_DEFAULT);
+        match file {
+            Some(path) => layers.add_file(path, &mut errors),
+            None if by_default.is_file() => layers.add_file(by_default, &mut errors),
+            None => {}
+        }
+        layers.add_variables(variables, &mut errors);
+        let settings = layers.settings();
+        check_together(&settings, &layers, &mut errors);
+        if errors.is_empty() {
+            Ok(Loaded { settings, layers })
+        } else {
+            Err(ConfigErrors(errors))
+        }
+    }
+
+    /// What is in force, for people and scripts. Secrets are hidden.
+    pub(crate) fn shown(&self) -> Vec<Shown> {
+        show::shown(&self.layers)
+    }
+}
+
+/// What no setting can be told by itself.
+fn check_together(settings: &Settings, layers: &Layers, errors: &mut Vec<ConfigError>) {
+    let mut wrong = |key: &str, expected: &str| errors.push(layers.wrong(key, expected));
+    let server = &settings.server;
+    match (
+        server.tls_cert.as_os_str().is_empty(),
+        server.tls_key.as_os_str().is_empty(),
+    ) {
+        (false, true) => wrong(
+            "server.tls_key",
+            "expected a file, because server.tls_cert is set",
+        ),
+        (true, false) => wrong(
+            "server.tls_cert",
+            "expected a file, because server.tls_key is set",
+        ),
+        (true, true) | (false, false) => {}
+    }
+    let regions = &settings.regions;
+    if !regions.enabled.contains(&regions.default) {
+        wrong("regions.default", "expected one of regions.enabled");
+    }
+    let mut seen = regions.enabled.clone();
+    seen.sort_unstable();
+    seen.dedup();
+    if seen.len() != regions.enabled.len() {
+        wrong("regions.enabled", "expected each region once");
+    }
+    if settings.ingest.payload_bytes_max > settings.ingest.batch_bytes_max {
+        wrong(
+            "ingest.payload_bytes_max",
+            "expected no more than ingest.batch_bytes_max",
+        );
+    }
+}
+
+impl Server {
+    /// The files of the certificate and its key, if TLS is wanted.
+    pub(crate) fn tls(&self) -> Option<(&Path, &Path)> {
+        let wanted = !self.tls_cert.as_os_str().is_empty();
+        wanted.then_some((&self.tls_cert, &self.tls_key))
+    }
+
+    /// How long what is in flight may take at the end.
+    pub(crate) fn shutdown_within(&self) -> Duration {
+        seconds(self.shutdown_seconds)
+    }
+}
+
+/// A setting in seconds as a duration.
+pub(crate) fn seconds(number: NonZeroU32) -> Duration {
+    Duration::from_secs(u64::from(number.get()))
+}
+
+/// A number of threads, where 0 stands for one for each core.
+pub(crate) fn threads(number: u16) -> usize {
+    match number {
+        0 => std::thread::available_parallelism().map_or(1, NonZeroUsize::get),
+        threads => usize::from(threads),
+    }
+}

@@ -1,0 +1,170 @@
+//! Layers, sources and errors of the configuration.
+
+use std::fs;
+
+use insta::assert_snapshot;
+use tempfile::TempDir;
+
+use super::*;
+
+fn load(file: &str, variables: &[(&str, &str)]) -> Result<Loaded, String> {
+    let folder = TempDir::new().unwrap();
+    let path = folder.path().join("file.toml");
+    fs::write(&path, file).unwrap();
+    let pairs = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let shown_folder = format!("{}/", folder.path().display());
+    Loaded::load(Some(&path), pairs).map_err(|errors| errors.to_string().replace(&shown_folder, ""))
+}
+
+fn refused(file: &str, variables: &[(&str, &str)]) -> String {
+    load(file, variables).map(|_loaded| ()).unwrap_err()
+}
+
+#[test]
+fn the_compiled_in_file_alone_is_a_whole_configuration() {
+    let settings = load("", &[]).unwrap().settings;
+    assert_eq!(settings.server.port, 8080);
+    assert_eq!(settings.plans, Plans::default());
+    assert_eq!(settings.storage.database_url, Database::Embedded);
+    assert_eq!(settings.metrics.port, Port::Off);
+    assert_eq!(settings.security.master_key.reveal(), None);
+    assert!(!settings.signup.enabled);
+}
+
+#[test]
+fn a_file_beats_the_defaults_and_the_environment_beats_the_file() {
+    let file = "[server]\nport = 1\nworkers = 3\n[plans.free]\nevents_per_minute = \"none\"";
+    let loaded = load(file, &[("TRUNKLINE__SERVER__PORT", "2")]).unwrap();
+    assert_eq!(loaded.settings.server.port, 2);
+    assert_eq!(loaded.settings.server.workers, 3);
+    assert_eq!(loaded.settings.plans.free.events_per_minute, None);
+    assert_eq!(loaded.settings.plans.free.webhooks, Some(5));
+}
+
+#[test]
+fn a_plain_name_beats_everything() {
+    let variables = [
+        ("PORT", "3"),
+        ("TRUNKLINE__SERVER__PORT", "2"),
+        ("LOG_LEVEL", "DEBUG"),
+    ];
+    let loaded = load("[server]\nport = 1", &variables).unwrap();
+    assert_eq!(loaded.settings.server.port, 3);
+    let port = loaded
+        .shown()
+        .into_iter()
+        .find(|shown| shown.key == "server.port");
+    assert_eq!(port.unwrap().source, "environment variable PORT");
+}
+
+#[test]
+fn an_empty_plain_name_does_not_count() {
+    let loaded = load("", &[("PORT", ""), ("NATS_URL", "")]).unwrap();
+    assert_eq!(loaded.settings.server.port, 8080);
+}
+
+#[test]
+fn lists_are_separated_by_commas_in_the_environment() {
+    let variables = [
+        ("TRUNKLINE__OUTBOUND__ALLOW", "127.0.0.0/8, 10.0.0.0/8"),
+        ("TRUNKLINE__REGIONS__ENABLED", "AU,EU"),
+        (
+            "TRUNKLINE__SERVER__CORS_ORIGINS",
+            "https://a.example,http://b.example:8080",
+        ),
+    ];
+    let settings = load("", &variables).unwrap().settings;
+    assert_eq!(settings.outbound.allow.len(), 2);
+    assert_eq!(settings.regions.enabled, [Region::Au, Region::Eu]);
+    assert_eq!(&*settings.server.cors_origins[1].0, "http://b.example:8080");
+}
+
+#[test]
+fn numbers_booleans_and_limits_are_read_from_the_environment() {
+    let variables = [
+        ("TRUNKLINE__PLANS__ENTERPRISE__WEBHOOKS", "7"),
+        ("TRUNKLINE__PLANS__FREE__DEVICES", "none"),
+        ("TRUNKLINE__SIGNUP__ENABLED", "true"),
+        ("TRUNKLINE__METRICS__PORT", "9568"),
+        ("TRUNKLINE__OTEL__SAMPLE_RATIO", "0"),
+    ];
+    let settings = load("", &variables).unwrap().settings;
+    assert_eq!(settings.plans.enterprise.webhooks, Some(7));
+    assert_eq!(settings.plans.free.devices, None);
+    assert!(settings.signup.enabled);
+    assert_eq!(settings.metrics.port, Port::On(9568));
+    assert_eq!(settings.otel.sample_ratio, Ratio(0.0));
+}
+
+#[test]
+fn a_wrong_key_or_value_names_its_place_and_what_was_expected() {
+    let file = "[server]\nport = 99999\nprot = 1\nhost = \"localhost\"\n[plans.free]\ntail = \"yes\"\n[serve]\nport = 1";
+    assert_snapshot!(refused(file, &[]), @"");
+    let variables = [
+        ("TRUNKLINE__SERVER__PORT", "many"),
+        ("TRUNKLINE__SERVER", "x"),
+        ("TRUNKLINE__SERVER__SPEED", "1"),
+        ("TRUNKLINE__LOG__FORMAT", "xml"),
+        ("TRUNKLINE__LOG__LEVEL", "loud"),
+        ("TRUNKLINE__REGIONS__ENABLED", "AU,MARS"),
+        ("TRUNKLINE__PLANS__FREE__WEBHOOKS", "-1"),
+        ("TRUNKLINE__ENGINE__RING_EVENTS_MAX", "0"),
+        ("TRUNKLINE__OUTBOUND__ALLOW", "everything"),
+        ("TRUNKLINE__OTEL__SAMPLE_RATIO", "2"),
+        ("TRUNKLINE__METRICS__PORT", "70000"),
+        ("TRUNKLINE__SERVER__CORS_ORIGINS", "https://a.example/path"),
+    ];
+    assert_snapshot!(refused("", &variables), @"");
+}
+
+#[test]
+fn what_only_makes_no_sense_together_is_refused_too() {
+    let file = "[server]\ntls_cert = \"a.pem\"\n[regions]\nenabled = [\"EU\", \"EU\"]";
+    assert_snapshot!(refused(file, &[]), @"");
+}
+
+#[test]
+fn what_this_version_does_not_have_is_refused_and_not_ignored() {
+    let variables = [
+        ("DATABASE_URL", "postgres://user:secret@host/db"),
+        ("NATS_URL", "nats://host:4222"),
+    ];
+    let refusal = refused("", &variables);
+    assert!(!refusal.contains("secret"));
+    assert_snapshot!(refusal, @"");
+}
+
+#[test]
+fn a_file_that_is_no_toml_names_its_line() {
+    assert_snapshot!(refused("[server]\n\nport = = 1", &[]), @"");
+}
+
+#[test]
+fn a_file_that_was_named_must_be_there() {
+    let refusal = Loaded::load(Some(Path::new("/nowhere/at/all.toml")), []).unwrap_err();
+    assert!(
+        refusal
+            .to_string()
+            .contains("/nowhere/at/all.toml: cannot be read")
+    );
+}
+
+#[test]
+fn secrets_are_never_shown() {
+    let key = "5ec2e7".repeat(11);
+    let refusal = refused(
+        "[security]\ninternal_token = 424242",
+        &[("MASTER_KEY", &key)],
+    );
+    assert!(
+        !refusal.contains("5ec2e7") && !refusal.contains("424242"),
+        "{refusal}"
+    );
+    let key = "5ec2e700".repeat(8);
+    let loaded = load("", &[("MASTER_KEY", &key)]).unwrap();
+    assert_eq!(loaded.settings.security.master_key.reveal(), Some(&*key));
+    let shown = format!("{:?} {:?}", loaded.settings, loaded.shown());
+    assert!(!shown.contains("5ec2e700"));
+}

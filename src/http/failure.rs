@@ -1,0 +1,53 @@
+//! What the engine's errors look like to a client: the one place where they get their codes.
+
+use actors::{EngineError, auth::AuthError};
+
+use super::problem::{Code, Problem};
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Problem {
+        match error {
+            EngineError::NotFound(what) => Problem::not_found(what),
+            EngineError::Invalid { pointer, detail } => Problem::invalid_field(&pointer, detail),
+            EngineError::Conflict(detail) => Problem::new(Code::Conflict, detail),
+            EngineError::VersionMismatch => super::etag::version_mismatch(),
+            EngineError::PlanRequired(detail) => Problem::new(Code::PlanRequired, detail),
+            EngineError::RateLimited { retry_after, .. } => {
+                let problem = Problem::new(Code::RateLimited, error.to_string());
+                problem.retry_after(retry_after.unwrap_or(std::time::Duration::from_secs(60)))
+            }
+            EngineError::IdempotencyInFlight => {
+                Problem::new(Code::IdempotencyInFlight, error.to_string())
+            }
+            EngineError::IdempotencyMismatch => {
+                Problem::new(Code::IdempotencyMismatch, error.to_string())
+            }
+            EngineError::Overloaded(_) => Problem::new(Code::Overloaded, error.to_string()),
+            EngineError::StorageFull => Problem::new(Code::StorageFull, error.to_string()),
+            EngineError::Unavailable(cause) => {
+                tracing::warn!("a store or its writer did not answer: {cause}");
+                Problem::new(Code::StoreUnavailable, Code::StoreUnavailable.meaning())
+            }
+            EngineError::Internal(cause) => Problem::internal(&cause),
+        }
+    }
+}
+
+impl From<AuthError> for Problem {
+    fn from(error: AuthError) -> Problem {
+        match error {
+            AuthError::Invalid => Problem::new(Code::InvalidKey, "the key is not known here"),
+            AuthError::Expired => Problem::new(Code::ExpiredKey, "the key has expired"),
+            AuthError::Revoked => Problem::new(Code::RevokedKey, "the key was revoked"),
+            AuthError::IpNotAllowed(_) => Problem::new(Code::IpNotAllowed, error.to_string()),
+            AuthError::Suspended => Problem::new(Code::PermissionDenied, error.to_string()),
+            AuthError::Store(error) => EngineError::from(error).into(),
+        }
+    }
+}
+
+impl From<store::StoreError> for Problem {
+    fn from(error: store::StoreError) -> Problem {
+        EngineError::from(error).into()
+    }
+}

@@ -1,0 +1,225 @@
+//! Pull: what comes next for a consumer, acknowledging it, going elsewhere.
+
+use std::time::Duration;
+
+use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
+use actors::{Engine, engine::InboxQuery, tenant::Acknowledgement};
+use domain::{ids::EventId, permission::Permission, position::Position, time::Timestamp};
+use serde::Deserialize;
+use serde_json::{Map, json};
+use store::log::{Consumer, ConsumerName, DeliveryState};
+
+use super::{
+    auth::Authorized,
+    body::RawBody,
+    envelope::{self, ListBody},
+    events::{event_id, see},
+    idempotency::{IdempotencyKey, once},
+    json_body,
+    problem::{Code, Problem},
+};
+use crate::shutdown::Stopping;
+
+const WAIT_MAX_SECONDS: u64 = 30;
+const LIMIT_MAX: u32 = 500;
+const LIMIT_BY_DEFAULT: u32 = 100;
+const NAME_LENGTH_MAX: usize = 100;
+/// What `GET /api/inbox` may skip, since it is skipped by reading.
+const OFFSET_MAX: u32 = 10_000;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct InboxParameters {
+    consumer: Option<String>,
+    limit: Option<u32>,
+    wait: Option<u64>,
+    status: Option<String>,
+    offset: Option<u32>,
+}
+
+/// Answers the events after the consumer's cursor; waits for some if there are none.
+pub(crate) async fn read(
+    request: HttpRequest,
+    caller: Authorized,
+    parameters: web::Query<InboxParameters>,
+    engine: web::Data<Engine>,
+    stopping: web::Data<Stopping>,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Permission::EventsRead)?;
+    let parameters = parameters.into_inner();
+    let bad = |detail: String| Problem::new(Code::BadRequest, detail);
+    let limit = parameters.limit.unwrap_or(LIMIT_BY_DEFAULT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(bad(format!("limit: expected 1 to {LIMIT_MAX}")));
+    }
+    let wait = parameters.wait.unwrap_or(0);
+    if wait > WAIT_MAX_SECONDS {
+        return Err(bad(format!(
+            "wait: expected at most {WAIT_MAX_SECONDS} seconds"
+        )));
+    }
+    let offset = parameters.offset.unwrap_or(0);
+    if offset > OFFSET_MAX {
+        return Err(bad(format!(
+            "offset: expected at most {OFFSET_MAX}; use a consumer to go further"
+        )));
+    }
+    let mut query = InboxQuery {
+        name: consumer_name(&caller, parameters.consumer)?,
+        limit: limit + offset,
+        wait: Duration::from_secs(wait),
+        status: parameters.status.as_deref().map(status).transpose()?,
+    };
+    let mut stopping = Stopping::clone(&stopping);
+    let found = tokio::select! {
+        found = engine.inbox(caller.tenant(), &query) => Some(found?),
+        () = stopping.begun() => None,
+    };
+    let found = match found {
+        Some(found) => found,
+        None => {
+            query.wait = Duration::ZERO;
+            engine.inbox(caller.tenant(), &query).await?
+        }
+    };
+    let mut list = ListBody::new();
+    for event in found.events.iter().skip(offset as usize) {
+        list.push_with(|out| event.write_json(found.region, out));
+    }
+    let mut meta = Map::new();
+    meta.insert("consumer".into(), json!(query.name.name));
+    meta.insert("cursor".into(), json!(found.cursor));
+    Ok(list.finish(&request, None, meta))
+}
+
+#[derive(Deserialize)]
+pub(crate) struct ConsumerParameter {
+    consumer: Option<String>,
+}
+
+/// Acknowledges one event.
+pub(crate) async fn acknowledge_one(
+    caller: Authorized,
+    key: IdempotencyKey,
+    id: web::Path<String>,
+    parameters: web::Query<ConsumerParameter>,
+    body: RawBody,
+    engine: web::Data<Engine>,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Permission::EventsAck)?;
+    let id: EventId = event_id(&id)?;
+    let name = consumer_name(&caller, parameters.into_inner().consumer)?;
+    let work = async {
+        let (event, _) = engine.event(caller.tenant(), id).await?;
+        see(&caller, event.workspace)?;
+        let what = Acknowledgement::One(event.position);
+        let standing = engine
+            .acknowledge(caller.tenant(), name.clone(), what)
+            .await?;
+        answer(&name, &standing)
+    };
+    once(&caller, &key, &body.0, &engine, work).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AcknowledgeRange {
+    consumer: Option<String>,
+    up_to: u64,
+}
+
+/// Acknowledges everything up to a position.
+pub(crate) async fn acknowledge_range(
+    caller: Authorized,
+    key: IdempotencyKey,
+    body: RawBody,
+    engine: web::Data<Engine>,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Permission::EventsAck)?;
+    let input: AcknowledgeRange = json_body::parse(&body.0)?;
+    let name = consumer_name(&caller, input.consumer)?;
+    let work = async {
+        let what = Acknowledgement::UpTo(Position::new(input.up_to));
+        let standing = engine
+            .acknowledge(caller.tenant(), name.clone(), what)
+            .await?;
+        answer(&name, &standing)
+    };
+    once(&caller, &key, &body.0, &engine, work).await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Seek {
+    consumer: Option<String>,
+    position: Option<u64>,
+    time: Option<Timestamp>,
+}
+
+/// Goes to a position (that event comes next) or to a time.
+pub(crate) async fn seek(
+    caller: Authorized,
+    key: IdempotencyKey,
+    body: RawBody,
+    engine: web::Data<Engine>,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Permission::EventsAck)?;
+    let input: Seek = json_body::parse(&body.0)?;
+    let name = consumer_name(&caller, input.consumer)?;
+    let work = async {
+        let place = match (input.position, input.time) {
+            (Some(position), None) => Position::new(position).prev(),
+            (None, Some(time)) => engine.position_before(caller.tenant(), time).await?,
+            (Some(_), Some(_)) | (None, None) => {
+                return Err(Problem::invalid_field(
+                    "",
+                    "expected either position or time",
+                ));
+            }
+        };
+        let what = Acknowledgement::Seek(place);
+        let standing = engine
+            .acknowledge(caller.tenant(), name.clone(), what)
+            .await?;
+        answer(&name, &standing)
+    };
+    once(&caller, &key, &body.0, &engine, work).await
+}
+
+fn answer(name: &ConsumerName, standing: &Consumer) -> Result<HttpResponse, Problem> {
+    let body = json!({
+        "consumer": name.name,
+        "cursor": standing.cursor,
+        "acknowledged_beyond": standing.acked.len(),
+    });
+    envelope::one(StatusCode::OK, &body)
+}
+
+fn consumer_name(caller: &Authorized, name: Option<String>) -> Result<ConsumerName, Problem> {
+    let name = name.unwrap_or_else(|| "default".into());
+    let is_sane = (1..=NAME_LENGTH_MAX).contains(&name.len())
+        && name
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte));
+    if !is_sane {
+        let detail = format!("consumer: expected 1 to {NAME_LENGTH_MAX} of A-Z a-z 0-9 _ - . :");
+        return Err(Problem::new(Code::BadRequest, detail));
+    }
+    Ok(ConsumerName {
+        workspace: caller.workspace(),
+        name: name.into_boxed_str(),
+    })
+}
+
+fn status(text: &str) -> Result<DeliveryState, Problem> {
+    match text.to_ascii_lowercase().as_str() {
+        "pending" => Ok(DeliveryState::Pending),
+        "delivered" => Ok(DeliveryState::Delivered),
+        "failed" => Ok(DeliveryState::Retrying),
+        "dead_letter" => Ok(DeliveryState::Dead),
+        _ => {
+            let detail = "status: expected pending, delivered, failed or dead_letter";
+            Err(Problem::new(Code::BadRequest, detail))
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! `GET /v1/events/tail`: a live stream of server-sent events (HTML Living Standard §9.2).
+//!
+//! A subscriber is a cursor. It takes shared, already encoded chunks from a view of its filter while it keeps up, pages
+//! through the store while it does not, and then joins the view again. Nothing is queued for it: a reader that does not read
+//! stops being polled, and holds no more than what the connection's buffer holds.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use actix_web::{
+    HttpRequest, HttpResponse,
+    http::header::{CACHE_CONTROL, HeaderName},
+    web,
+};
+use actors::{
+    Engine,
+    feed::view::{Next, TailView},
+};
+use bytes::Bytes;
+use domain::{permission::Permission, position::Position};
+use futures_util::stream;
+use rand::RngExt as _;
+use store::log::{EventQuery, Order};
+use tokio::{sync::watch, time::Instant};
+
+use super::{
+    auth::Authorized,
+    event_query,
+    problem::{Code, Problem},
+};
+use crate::shutdown::Stopping;
+
+const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+/// A reader that was not ready for this long while there was something to read is ended.
+const STUCK_AFTER: Duration = Duration::from_secs(60);
+/// Events, and bytes of payload, of one page from the store.
+const PAGE_EVENTS: u32 = 64;
+const PAGE_BYTES: usize = 16 * 1024;
+const SCAN_MAX: u32 = 10_000;
+/// Streams end within this time when the server stops, not all at once.
+const END_WITHIN_MS: u64 = 500;
+
+/// Where a stream begins.
+enum Start {
+    Head,
+    After(Position),
+}
+
+/// Streams the tenant's events as they come.
+pub(crate) async fn tail(
+    request: HttpRequest,
+    caller: Authorized,
+    engine: web::Data<Engine>,
+    stopping: web::Data<Stopping>,
+) -> Result<HttpResponse, Problem> {
+    caller.require(Permission::EventsRead)?;
+    let plan = engine.plans().get(caller.tenant_record().plan);
+    if !plan.tail {
+        let detail = "the live tail is part of the plans from growth up";
+        return Err(Problem::new(Code::PlanRequired, detail));
+    }
+    let query = event_query::tail(&request, &caller, &engine).await?;
+    let start = match last_event_id(&request)? {
+        Some(position) => Start::After(position),
+        None => match query.from.as_deref() {
+            None => Start::Head,
+            Some("earliest") => Start::After(Position::ZERO),
+            Some(text) => {
+                let first: u64 = text.parse().map_err(|_not_a_number| {
+                    Problem::new(Code::BadRequest, "from: expected `earliest` or a position")
+                })?;
+                Start::After(Position::new(first).prev())
+            }
+        },
+    };
+    let feed = engine.feed(caller.tenant()).await?;
+    let (cursor, gap) = match start {
+        Start::Head => (feed.head(), None),
+        Start::After(position) => {
+            let oldest = engine.oldest(caller.tenant(), caller.region()).await?;
+            let is_gap = position.next() < oldest && position > Position::ZERO;
+            let cursor = position.min(feed.head()).max(oldest.prev());
+            (cursor, is_gap.then_some(oldest))
+        }
+    };
+    let tail = Tail {
+        head: feed.watch(),
+        view: feed.view(&query.filter),
+        stopping: Stopping::clone(&stopping),
+        engine: Engine::clone(&engine),
+        cursor,
+        first: Some(opening(gap)),
+        page: VecDeque::new(),
+        heartbeat_at: Instant::now() + HEARTBEAT_EVERY,
+        given_at: Instant::now(),
+    };
+    Ok(HttpResponse::Ok()
+        .content_type("text/event-stream")
+        .insert_header((CACHE_CONTROL, "no-store"))
+        .insert_header((HeaderName::from_static("x-accel-buffering"), "no"))
+        .streaming(stream::unfold(tail, Tail::next)))
+}
+
+/// One subscriber.
+struct Tail {
+    view: Arc<TailView>,
+    head: watch::Receiver<Position>,
+    stopping: Stopping,
+    engine: Engine,
+    cursor: Position,
+    first: Option<Bytes>,
+    /// Encoded frames of a page from the store, with the cursor after each.
+    page: VecDeque<(Bytes, Position)>,
+    heartbeat_at: Instant,
+    /// When something was given to the connection last.
+    given_at: Instant,
+}
+
+impl Tail {
+    async fn next(mut self) -> Option<(Result<Bytes, Problem>, Tail)> {
+        if let Some(first) = self.first.take() {
+            return Some((Ok(first), self));
+        }
+        // The connection asks for more only when it has room: a long silence while events waited is a reader that is stuck.
+        let is_behind = self.cursor < *self.head.borrow();
+        if is_behind && self.given_at.elapsed() >= STUCK_AFTER {
+            return None;
+        }
+        loop {
+            if let Some((bytes, to)) = self.page.pop_front() {
+                self.cursor = to;
+                return Some(self.give(bytes));
+            }
+            self.head.mark_unchanged();
+            match self.view.next(self.cursor) {
+                Next::Chunk(chunk) => {
+                    self.cursor = chunk.to;
+                    if !chunk.bytes.is_empty() {
+                        return Some(self.give(chunk.bytes));
+                    }
+                    tokio::task::yield_now().await;
+                }
+                Next::Behind => {
+                    if let Err(problem) = self.read_page().await {
+                        return Some((Err(problem), self));
+                    }
+                }
+                Next::AtHead => {
+                    let event = tokio::select! {
+                        moved = self.head.changed() => if moved.is_ok() { Waited::Moved } else { Waited::Over },
+                        () = tokio::time::sleep_until(self.heartbeat_at) => Waited::Heartbeat,
+                        () = self.stopping.begun() => Waited::Over,
+                    };
+                    match event {
+                        Waited::Moved => {}
+                        Waited::Heartbeat => {
+                            let heartbeat = Bytes::from(format!("id: {}\n\n", self.cursor));
+                            return Some(self.give(heartbeat));
+                        }
+                        Waited::Over => {
+                            let wait = rand::rng().random_range(0..END_WITHIN_MS);
+                            tokio::time::sleep(Duration::from_millis(wait)).await;
+                            return None;
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    fn give(mut self, bytes: Bytes) -> (Result<Bytes, Problem>, Tail) {
+        self.given_at = Instant::now();
+        self.heartbeat_at = self.given_at + HEARTBEAT_EVERY;
+        (Ok(bytes), self)
+    }
+
+    /// Takes one small page from the store.
+    async fn read_page(&mut self) -> Result<(), Problem> {
+        let feed = self.view.feed();
+        let query = EventQuery {
+            filter: self.view.filter().clone(),
+            after: Some(self.cursor),
+            before: None,
+            order: Order::Ascending,
+            limit: PAGE_EVENTS,
+            scan_max: SCAN_MAX,
+            bytes_max: PAGE_BYTES,
+        };
+        let found = self
+            .engine
+            .search(feed.tenant(), feed.region(), &query)
+            .await?;
+        for event in found.page.events {
+            let position = event.position;
+            let frame = feed.frame(event);
+            self.page.push_back((frame.sse().clone(), position));
+        }
+        match found.page.next {
+            // Nothing between the last match and here is for this reader.
+            Some(looked_at) => match self.page.back_mut() {
+                Some((_, to)) => *to = looked_at.max(*to),
+                None => self.cursor = looked_at.max(self.cursor),
+            },
+            None if self.page.is_empty() => self.cursor = feed.head().max(self.cursor),
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+enum Waited {
+    Moved,
+    Heartbeat,
+    Over,
+}
+
+/// What every stream begins with, and what a reader is told that asks for events that are gone.
+fn opening(gap: Option<Position>) -> Bytes {
+    match gap {
+        None => Bytes::from_static(b"retry: 2000\n\n"),
+        Some(oldest) => Bytes::from(format!(
+            "retry: 2000\n\nid: {}\nevent: gap\ndata: {{\"oldest\":{oldest}}}\n\n",
+            oldest.prev()
+        )),
+    }
+}
+
+fn last_event_id(request: &HttpRequest) -> Result<Option<Position>, Problem> {
+    let Some(value) = request.headers().get("last-event-id") else {
+        return Ok(None);
+    };
+    let text = value.to_str().unwrap_or_default().trim();
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let position = text.parse().map(Position::new);
+    let wrong = |_not_a_number| {
+        Problem::new(
+            Code::BadRequest,
+            "Last-Event-ID: expected the id of an event of this stream",
+        )
+    };
+    position.map(Some).map_err(wrong)
+}

@@ -1,0 +1,33 @@
+//! Trunkline: a multi-tenant event engine. This is the edge: the command line, the configuration and HTTP.
+
+#![allow(
+    dead_code,
+    reason = "the handlers that use the rest are not all there yet"
+)]
+
+mod cli;
+mod clock;
+mod config;
+mod http;
+mod logging;
+mod metrics;
+mod shutdown;
+mod tls;
+
+use std::process::ExitCode;
+
+/// Many small allocations of many threads, most of them short: what this allocator is good at.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    // Every TLS connection, in or out, uses the process's provider; a second one cannot be installed.
+    if rustls::crypto::ring::default_provider()
+        .install_default()
+        .is_err()
+    {
+        eprintln!("trunkline: another provider of cryptography is installed already");
+        return ExitCode::FAILURE;
+    }
+    cli::run()
+}

@@ -1,0 +1,71 @@
+//! What the text of the metrics looks like.
+
+use std::collections::HashSet;
+
+use super::*;
+
+fn rendered(count: impl FnOnce()) -> String {
+    let now = Arc::new(std::sync::atomic::AtomicU64::new(0));
+    let shown = Arc::clone(&now);
+    let clock = Clock::new(Timestamp::from_micros(1_000_000), move || {
+        Duration::from_secs(shown.load(std::sync::atomic::Ordering::Relaxed))
+    });
+    let (recorder, metrics) = Metrics::build(clock).unwrap();
+    metrics::with_local_recorder(&recorder, || {
+        describe();
+        count();
+    });
+    now.store(7, std::sync::atomic::Ordering::Relaxed);
+    metrics.render()
+}
+
+#[test]
+fn every_metric_has_a_type_and_a_help_before_its_values() {
+    let text = rendered(|| {
+        metrics::counter!(HTTP_REQUESTS, "route" => "/v1/events", "status" => "202").increment(2);
+        metrics::histogram!("commit_seconds", "region" => "AU").record(0.003);
+        metrics::histogram!("commit_parts", "region" => "AU").record(3.0);
+        metrics::gauge!("outbound_posts_in_flight").set(1.0);
+    });
+    let (mut helped, mut typed) = (HashSet::new(), HashSet::new());
+    for line in text.lines().filter(|line| !line.is_empty()) {
+        if let Some(rest) = line.strip_prefix("# HELP ") {
+            helped.insert(rest.split(' ').next().unwrap().to_owned());
+        } else if let Some(rest) = line.strip_prefix("# TYPE ") {
+            typed.insert(rest.split(' ').next().unwrap().to_owned());
+        } else {
+            let name = line.split([' ', '{']).next().unwrap();
+            let series = ["_bucket", "_sum", "_count"];
+            let base = series.iter().find_map(|suffix| name.strip_suffix(suffix));
+            let name = base.unwrap_or(name);
+            assert!(helped.contains(name) && typed.contains(name), "{line}");
+        }
+    }
+    assert!(text.contains("http_requests_total{route=\"/v1/events\",status=\"202\"} 2"));
+    assert!(text.contains("commit_seconds_bucket{region=\"AU\",le=\"0.005\"} 1"));
+    assert!(text.contains("commit_parts_bucket{region=\"AU\",le=\"5\"} 1"));
+    assert!(text.contains("process_uptime_seconds 7\n"));
+    assert!(text.contains("process_start_time_seconds 1\n"));
+}
+
+#[test]
+fn names_say_what_they_count_in() {
+    for (name, kind, help) in DESCRIPTIONS {
+        let is_counter = matches!(kind, Kind::Counter);
+        assert_eq!(name.ends_with("_total"), is_counter, "{name}");
+        assert!(help.ends_with('.'), "{name}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn the_process_knows_itself() {
+    let text = rendered(|| ());
+    for name in [
+        "process_resident_memory_bytes",
+        "process_cpu_seconds_total",
+        "process_open_fds",
+    ] {
+        assert!(text.contains(&format!("\n{name} ")), "{name}");
+    }
+}

@@ -1,0 +1,20 @@
+//! What tests stand on: the engine as a process, clients for it, receivers that behave as a test wants, and waiting.
+
+pub(crate) mod certificate;
+pub(crate) mod client;
+pub(crate) mod engine;
+pub(crate) mod export;
+pub(crate) mod load;
+pub(crate) mod process;
+pub(crate) mod program;
+pub(crate) mod sink;
+pub(crate) mod stats;
+pub(crate) mod tail;
+pub(crate) mod until;
+pub(crate) mod wire;
+
+pub(crate) use client::{Answer, Client};
+pub(crate) use engine::{Engine, Settings};
+pub(crate) use sink::{Behaviour, Sink};
+pub(crate) use tail::Tail;
+pub(crate) use until::until;

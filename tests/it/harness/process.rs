@@ -1,0 +1,27 @@
+//! What the operating system knows of a process, and signals to it.
+
+use std::fs;
+
+use tokio::process::Command;
+
+/// Sends a signal, such as `TERM`, to one process.
+pub(crate) async fn signal(process_id: u32, name: &str) {
+    let sent = Command::new("kill")
+        .args([&format!("-{name}"), &process_id.to_string()])
+        .status()
+        .await
+        .expect("`kill` can be run");
+    assert!(sent.success(), "the signal {name} could not be sent");
+}
+
+/// Bytes of memory that a process holds and shares with no file: what it has allocated and touched.
+pub(crate) fn anonymous_memory_bytes(process_id: u32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{process_id}/status"))
+        .expect("a running process has a status");
+    let kib = status
+        .lines()
+        .find_map(|line| line.strip_prefix("RssAnon:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<u64>().ok())
+        .expect("the status names RssAnon");
+    kib * 1024
+}
