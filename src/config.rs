@@ -98,6 +98,7 @@ pub(crate) struct Engine {
     pub(crate) ring_events_max: NonZeroUsize,
     pub(crate) ring_bytes_max: NonZeroUsize,
     pub(crate) dedup_ids_max: NonZeroUsize,
+    pub(crate) faults: bool,
 }
 
 /// `[ingest]`.

@@ -2,27 +2,39 @@
 //!
 //! Handlers translate: they extract, ask the engine once, and answer. No SQL, no business rule, no retry.
 
+mod audit_logs;
 pub(crate) mod auth;
 pub(crate) mod body;
+mod call;
 pub(crate) mod context;
 mod cors;
+mod docs;
 pub(crate) mod envelope;
 pub(crate) mod etag;
-mod failure;
-pub(crate) mod limits;
-mod operations;
-pub(crate) mod page;
-pub(crate) mod problem;
-pub(crate) mod routes;
-pub(crate) mod server;
-pub(crate) mod trace;
 pub(crate) mod event_query;
-pub(crate) mod event_routes;
 pub(crate) mod events;
 pub(crate) mod exports;
+mod failure;
+mod health;
 pub(crate) mod idempotency;
 pub(crate) mod inbox;
 pub(crate) mod ingest;
+mod internal;
 pub(crate) mod json_body;
+mod keys;
+pub(crate) mod limits;
+mod listing;
+mod members;
+mod openapi;
+mod operations;
+pub(crate) mod page;
+pub(crate) mod problem;
+mod regions;
+pub(crate) mod routes;
+pub(crate) mod server;
+mod signup;
+mod slug;
 pub(crate) mod tail;
+pub(crate) mod trace;
 pub(crate) mod workspace_names;
+mod workspaces;

@@ -5,9 +5,11 @@
     reason = "the handlers that use the rest are not all there yet"
 )]
 
+mod assemble;
 mod cli;
 mod clock;
 mod config;
+mod first_start;
 mod http;
 mod logging;
 mod metrics;

@@ -159,6 +159,11 @@ impl Metrics {
         text
     }
 
+    /// How long the process has run.
+    pub(crate) fn up_for(&self) -> Duration {
+        self.0.clock.now().since(self.0.started_at)
+    }
+
     /// Keeps the memory of samples small. Runs until it is dropped.
     pub(crate) async fn keep_up(self) {
         let mut ticks = interval(UPKEEP_EVERY);

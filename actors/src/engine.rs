@@ -44,7 +44,7 @@ pub use events::{EventPage, Receipt};
 pub use idempotency::Begun;
 pub use health::{Readiness, RegionHealth};
 pub use inbox::{InboxPage, InboxQuery};
-pub use keys::{KeyInput, MadeKey};
+pub use keys::{GRACE_MAX, KeyInput, MadeKey};
 pub use proofs::{Checkpointed, Proof};
 pub use tenants::{MadeTenant, TenantInput};
 pub use webhooks::*;

@@ -192,14 +192,25 @@ fn unavailable(error: AskError) -> WriteError {
 /// The logs of all regions that this installation has.
 #[derive(Clone)]
 pub struct RegionLogs {
-    by_region: Arc<HashMap<Region, Arc<dyn RegionLog>>>,
+    /// A region without a log is named only; see [`RegionLogs::closed`].
+    by_region: Arc<HashMap<Region, Option<Arc<dyn RegionLog>>>>,
 }
 
 impl RegionLogs {
     /// Takes the opened logs.
     pub fn new(logs: HashMap<Region, Arc<dyn RegionLog>>) -> RegionLogs {
+        let opened = logs.into_iter().map(|(region, log)| (region, Some(log)));
         RegionLogs {
-            by_region: Arc::new(logs),
+            by_region: Arc::new(opened.collect()),
+        }
+    }
+
+    /// Names regions whose logs stay closed: enough to make tenants in them, for commands that work on the control plane
+    /// while another process has the logs.
+    pub fn closed(regions: &[Region]) -> RegionLogs {
+        let named = regions.iter().map(|region| (*region, None));
+        RegionLogs {
+            by_region: Arc::new(named.collect()),
         }
     }
 
@@ -211,7 +222,8 @@ impl RegionLogs {
         Arc::clone(
             self.by_region
                 .get(&region)
-                .expect("a tenant lives only in a region that is served"),
+                .and_then(Option::as_ref)
+                .expect("a tenant lives only in a region that is served, and whoever reads events has opened it"),
         )
     }
 

@@ -10,6 +10,8 @@ mod consumers;
 mod dispatch;
 mod ingest;
 pub(crate) mod load;
+#[cfg(test)]
+mod tests;
 
 use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
 

@@ -75,6 +75,17 @@ mod tests {
             as_text(&shown),
             "a.b = 7       # default\na.text = \"x\"  # file\n"
         );
-        insta::assert_snapshot!(as_json(&shown).unwrap(), @"");
+        insta::assert_snapshot!(as_json(&shown).unwrap(), @r#"
+        {
+          "a.b": {
+            "source": "default",
+            "value": 7
+          },
+          "a.text": {
+            "source": "file",
+            "value": "x"
+          }
+        }
+        "#);
     }
 }

@@ -273,7 +273,13 @@ fn say_expected(key: &str, message: &str) -> String {
         ("a boolean", "true or false"),
     ];
     let Some((given, expected)) = message.rsplit_once("expected ") else {
-        return message.to_owned();
+        return match key {
+            "server.host" => format!("{message}: expected an address such as 127.0.0.1"),
+            "server.trusted_proxies" | "outbound.allow" => {
+                format!("{message}: expected networks such as 10.0.0.0/8")
+            }
+            _ => message.to_owned(),
+        };
     };
     let words = WORDS.iter().find(|(rust, _)| *rust == expected.trim());
     format!(

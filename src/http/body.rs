@@ -1,7 +1,7 @@
 //! Reads the body of a request: whole, as it came, up to a limit and within a deadline.
 //!
 //! Nothing is unpacked and nothing is parsed. How large a body may be depends on the route, which says so with
-//! [`BodyLimit`] among its data.
+//! [`BatchBody`] or [`BodyLimit`] among its data.
 
 use std::{future::Future, pin::Pin, time::Duration};
 
@@ -25,11 +25,17 @@ pub(crate) struct RawBody(pub(crate) Bytes);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyLimit(pub(crate) usize);
 
+/// Marks a route whose bodies may be batches of events.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct BatchBody;
+
 /// What holds for every body.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct BodyRules {
     /// The limit where a route names none.
     pub(crate) limit: BodyLimit,
+    /// The limit of batches of events.
+    pub(crate) batch_limit: BodyLimit,
     /// How long a client may take to send it.
     pub(crate) within: Duration,
 }
@@ -41,11 +47,13 @@ impl FromRequest for RawBody {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let rules = request.app_data::<BodyRules>().copied();
         let limit = request.app_data::<BodyLimit>().copied();
+        let is_batch = request.app_data::<BatchBody>().is_some();
         let announced = announced_length(request);
         let payload = payload.take();
         Box::pin(async move {
             let rules = rules.ok_or_else(|| Problem::internal(&"the server has no body rules"))?;
-            let BodyLimit(bytes_max) = limit.unwrap_or(rules.limit);
+            let by_default = if is_batch { rules.batch_limit } else { rules.limit };
+            let BodyLimit(bytes_max) = limit.unwrap_or(by_default);
             let announced = announced?.unwrap_or(0);
             if announced > bytes_max {
                 return Err(too_large(bytes_max));
@@ -117,6 +125,7 @@ mod tests {
 
     const RULES: BodyRules = BodyRules {
         limit: BodyLimit(10),
+        batch_limit: BodyLimit(12),
         within: Duration::from_secs(30),
     };
 
@@ -182,6 +191,14 @@ mod tests {
             .app_data(BodyLimit(11))
             .set_payload("0123456789x");
         assert_eq!(body_of(request).await.unwrap().len(), 11);
+    }
+
+    #[actix_web::test]
+    async fn a_batch_may_be_larger_than_other_bodies() {
+        let batch = |body| TestRequest::post().app_data(BatchBody).set_payload(body);
+        assert_eq!(body_of(batch("0123456789xy")).await.unwrap().len(), 12);
+        let body = body_of(batch("0123456789xyz")).await;
+        assert_eq!(body.unwrap_err().code(), Code::PayloadTooLarge);
     }
 
     #[actix_web::test]

@@ -80,8 +80,7 @@ impl Call {
     /// What the path names. A text that cannot be a name of such a thing names nothing.
     pub(crate) fn named<T: FromStr>(&self, part: &str, what: &str) -> Result<T, Problem> {
         let text = self.request.match_info().get(part).unwrap_or_default();
-        text.parse()
-            .map_err(|_other_form| Problem::not_found(what))
+        text.parse().map_err(|_other_form| Problem::not_found(what))
     }
 
     /// Does `work` once for each idempotency key.
@@ -113,7 +112,11 @@ impl Call {
             Err(error) => return Err(error.into()),
         };
         let own = self.caller.workspace();
-        if own.is_none_or(|own| own == found) { Ok(found) } else { Err(unknown()) }
+        if own.is_none_or(|own| own == found) {
+            Ok(found)
+        } else {
+            Err(unknown())
+        }
     }
 
     /// Notes in the audit log what was done. The deed stands even if it cannot be noted, so that is only logged.
@@ -150,7 +153,11 @@ impl FromRequest for Call {
         Box::pin(async move {
             let engine = engine.ok_or_else(|| Problem::internal(&"a server without an engine"))?;
             let caller = caller.await?;
-            Ok(Call { caller, engine, request })
+            Ok(Call {
+                caller,
+                engine,
+                request,
+            })
         })
     }
 }

@@ -61,13 +61,20 @@ impl Members {
             Value::Object(Map::new())
         } else {
             serde_json::from_slice(body).map_err(|error| {
-                Problem::new(Code::MalformedJson, format!("the body is not JSON: {error}"))
+                Problem::new(
+                    Code::MalformedJson,
+                    format!("the body is not JSON: {error}"),
+                )
             })?
         };
         let Value::Object(members) = value else {
             return Err(Problem::invalid_field("", "expected a JSON object"));
         };
-        let mut reading = Members { members, code: None, mistakes: Vec::new() };
+        let mut reading = Members {
+            members,
+            code: None,
+            mistakes: Vec::new(),
+        };
         let unknown: Vec<String> = reading
             .members
             .keys()
@@ -155,7 +162,11 @@ impl Members {
         self.take(name, |value| {
             let number = value.as_u64().filter(|number| bounds.contains(number));
             number.ok_or_else(|| {
-                format!("expected a whole number from {} to {}", bounds.start(), bounds.end())
+                format!(
+                    "expected a whole number from {} to {}",
+                    bounds.start(),
+                    bounds.end()
+                )
             })
         })
     }
@@ -213,19 +224,24 @@ pub(crate) fn all_wrong(code: Code, mistakes: Vec<FieldError>) -> Problem {
         Some(first) => format!("`{}`: {}", first.pointer, first.detail),
         None => code.meaning().to_owned(),
     };
-    mistakes.into_iter().fold(Problem::new(code, sentence), |problem, mistake| {
-        problem.with_error(&mistake.pointer, mistake.detail)
-    })
+    mistakes
+        .into_iter()
+        .fold(Problem::new(code, sentence), |problem, mistake| {
+            problem.with_error(&mistake.pointer, mistake.detail)
+        })
 }
 
 /// The JSON pointer to a member at the top.
 fn pointer(name: &str) -> String {
-    format!("/{}", domain::new_event::escaped(name))
+    format!("/{}", name.replace('~', "~0").replace('/', "~1"))
 }
 
 fn texts_of(value: &Value) -> Option<Vec<String>> {
     let items = value.as_array()?;
-    items.iter().map(|item| item.as_str().map(str::to_owned)).collect()
+    items
+        .iter()
+        .map(|item| item.as_str().map(str::to_owned))
+        .collect()
 }
 
 #[cfg(test)]
@@ -238,11 +254,21 @@ mod tests {
         let mut members = Members::parse(body, &["name", "days", "list", "slug"]).unwrap();
         assert_eq!(members.text("name", 5), Given::Absent);
         assert_eq!(members.number("days", 1..=9), Given::Absent);
-        members.list("list", 2, |text| if text.is_empty() { Err("empty") } else { Ok(()) });
+        members.list("list", 2, |text| {
+            if text.is_empty() {
+                Err("empty")
+            } else {
+                Ok(())
+            }
+        });
         members.missing("slug");
         let problem = members.end().unwrap_err();
         assert_eq!(problem.code(), Code::UnknownField);
-        let pointers: Vec<&str> = problem.errors().iter().map(|error| &*error.pointer).collect();
+        let pointers: Vec<&str> = problem
+            .errors()
+            .iter()
+            .map(|error| &*error.pointer)
+            .collect();
         assert_eq!(pointers, ["/more", "/name", "/days", "/list/1", "/slug"]);
     }
 
@@ -260,8 +286,17 @@ mod tests {
     #[test]
     fn no_body_is_an_object_and_anything_else_is_none() {
         Members::parse(b" ", &[]).unwrap().end().unwrap();
-        assert_eq!(Members::parse(b"{", &[]).unwrap_err().code(), Code::MalformedJson);
-        assert_eq!(Members::parse(b"[]", &[]).unwrap_err().code(), Code::InvalidField);
-        assert_eq!(Members::parse(b"\xff", &[]).unwrap_err().code(), Code::MalformedJson);
+        assert_eq!(
+            Members::parse(b"{", &[]).unwrap_err().code(),
+            Code::MalformedJson
+        );
+        assert_eq!(
+            Members::parse(b"[]", &[]).unwrap_err().code(),
+            Code::InvalidField
+        );
+        assert_eq!(
+            Members::parse(b"\xff", &[]).unwrap_err().code(),
+            Code::MalformedJson
+        );
     }
 }

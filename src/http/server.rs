@@ -183,6 +183,7 @@ fn layer_options(options: &ServerOptions, has_tls: bool) -> RequestLayerOptions 
 fn body_rules(settings: &Settings) -> BodyRules {
     BodyRules {
         limit: BodyLimit(settings.server.body_bytes_max.get()),
+        batch_limit: BodyLimit(settings.ingest.batch_bytes_max.get()),
         within: seconds(settings.server.body_seconds),
     }
 }

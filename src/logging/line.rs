@@ -173,7 +173,7 @@ impl Visit for TextFields<'_> {
             MESSAGE => {
                 self.0.push(' ');
                 // A line break from outside must not look like a line of ours.
-                put(&mut Escaped(self.0), format_args!("{value:?}"));
+                put(&mut OneLine(self.0), format_args!("{value:?}"));
             }
             name if name.starts_with(HIDDEN) => {}
             name => put(self.0, format_args!(" {name}={value:?}")),
@@ -203,6 +203,22 @@ impl fmt::Write for Escaped<'_> {
             }
         }
         self.0.push_str(&text[plain_from..]);
+        Ok(())
+    }
+}
+
+/// Escapes what would end a line or move a terminal's cursor.
+struct OneLine<'a>(&'a mut String);
+
+impl fmt::Write for OneLine<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for character in text.chars() {
+            if character.is_control() {
+                self.0.extend(character.escape_default());
+            } else {
+                self.0.push(character);
+            }
+        }
         Ok(())
     }
 }

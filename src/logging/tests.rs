@@ -1,6 +1,6 @@
 //! What lines and spans are made of events.
 
-use std::sync::Mutex;
+use std::{net::TcpListener, sync::Mutex};
 
 use domain::time::Timestamp;
 use insta::assert_snapshot;
@@ -66,12 +66,12 @@ fn log_something() {
 fn a_line_is_one_json_object() {
     let line = lines(Form::Json, true, log_something);
     assert!(serde_json::from_str::<serde_json::Value>(&line).is_ok());
-    assert_snapshot!(line, @"");
+    assert_snapshot!(line, @r#"{"timestamp":"2026-01-31T12:00:00.000000Z","level":"INFO","target":"actors::tenant","message":"three things, \"quoted\"\u0007","count":3,"share":0.123,"is_new":true,"name":"a \"quoted\"\nname","instance":"node-1"}"#);
 }
 
 #[test]
 fn a_line_for_people_is_one_line_too() {
-    assert_snapshot!(lines(Form::Text, true, log_something), @"");
+    assert_snapshot!(lines(Form::Text, true, log_something), @r#"2026-01-31T12:00:00.000000Z  INFO actors::tenant: three things, "quoted"\u{7} count=3 share=0.123 is_new=true name="a \"quoted\"\nname""#);
 }
 
 #[test]
@@ -143,4 +143,54 @@ fn a_request_becomes_a_span_under_its_callers() {
     assert_eq!(span.status, opentelemetry::trace::Status::error(""));
     let keys: Vec<&str> = span.attributes.iter().map(|one| one.key.as_str()).collect();
     assert_eq!(keys, ["http.request.method", "http.response.status_code"]);
+}
+
+/// Takes one request of a collector's client, and answers with its head and body.
+fn collect_one(listener: &TcpListener) -> (String, Vec<u8>) {
+    let (mut stream, _) = listener.accept().unwrap();
+    let (mut taken, mut piece) = (Vec::new(), [0; 4_096]);
+    loop {
+        let length = io::Read::read(&mut stream, &mut piece).unwrap();
+        assert!(length > 0, "the client went away");
+        taken.extend_from_slice(&piece[..length]);
+        let Some(end) = taken.windows(4).position(|four| four == b"\r\n\r\n") else {
+            continue;
+        };
+        let head = String::from_utf8_lossy(&taken[..end]).to_lowercase();
+        let announced = head
+            .lines()
+            .find_map(|line| line.strip_prefix("content-length: "));
+        let body = &taken[end + 4..];
+        if body.len() == announced.unwrap().parse::<usize>().unwrap() {
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n";
+            io::Write::write_all(&mut stream, answer).unwrap();
+            return (head, body.to_vec());
+        }
+    }
+}
+
+#[test]
+fn spans_reach_a_collector_before_the_end() {
+    drop(rustls::crypto::ring::default_provider().install_default());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let base = format!("http://{}", listener.local_addr().unwrap());
+    let collector = std::thread::spawn(move || collect_one(&listener));
+    let spans = Arc::new(Spans::start(&base, "my-service", "node-1").unwrap());
+    let layer = SpansLayer::new(Arc::clone(&spans), clock());
+    tracing::subscriber::with_default(registry().with(layer), || {
+        info!(
+            target: DELIVERY_TARGET,
+            duration_ms = 1.5,
+            trace_id = "0af7651916cd43dd8448eb211c80319c",
+            otel.span_id = "00f067aa0ba902b7",
+            otel.sampled = true,
+            "delivered"
+        );
+    });
+    spans.finish(Duration::from_secs(60));
+    let (head, body) = collector.join().unwrap();
+    assert!(head.starts_with("post /v1/traces "), "{head}");
+    let holds = |part: &[u8]| body.windows(part.len()).any(|window| window == part);
+    let trace_id = hex::decode("0af7651916cd43dd8448eb211c80319c").unwrap();
+    assert!(holds(&trace_id) && holds(b"my-service") && holds(b"node-1") && holds(b"deliver"));
 }

@@ -1,1 +1,446 @@
-//! TEMPORARY.
+//! Webhooks as their owners handle them: made, changed, paused, resumed, tried out.
+//!
+//! A key that is confined to a workspace sees that workspace's webhooks only. What a webhook delivers is its actor's work;
+//! here it is told of changes. Audit entries are the caller's.
+
+mod dead_letters;
+mod deliveries;
+mod ping;
+mod replays;
+
+use std::sync::Arc;
+
+use domain::{
+    breaker::Breaker,
+    ids::{TenantId, WebhookId, WorkspaceId},
+    new_event::WorkspaceRef,
+    signature::WebhookSecret,
+    webhook::{Birth, ShownState, Webhook, WebhookInput, WebhookState},
+};
+use rand::RngExt as _;
+use store::{
+    StoreError,
+    control::{SealedWebhook, Tenant},
+    log::{WebhookNo, Write},
+};
+
+use super::{Engine, EngineError};
+use crate::{
+    region,
+    tenant::Change,
+    webhook::{Describe, Reconfigure, Resume, WebhookStatus},
+    webhook_board::WebhookKey,
+};
+
+pub use dead_letters::{DeadLetter, DeadLetterFilter};
+pub use deliveries::DeliveryView;
+pub use ping::PingOutcome;
+pub use replays::{Moment, ReplayInput, ReplayStart};
+
+/// How often a change is tried when somebody else changes the webhook at the same time.
+const CHANGES_MAX: u32 = 5;
+/// Webhooks that are read at once when many have to be passed over.
+const PAGE: u32 = 500;
+
+/// A webhook and how it stands.
+#[derive(Clone, Debug)]
+pub struct WebhookView {
+    /// As its owner configured it. Its secrets are shown only when they are new.
+    pub webhook: Webhook,
+    /// Its breaker.
+    pub breaker: Breaker,
+    /// What its actor knows, if it runs.
+    pub status: Option<WebhookStatus>,
+}
+
+impl WebhookView {
+    /// The state as it is shown.
+    pub fn shown_state(&self) -> ShownState {
+        self.webhook.shown_state(&self.breaker)
+    }
+}
+
+impl Engine {
+    /// Makes a webhook. It gets what is ingested from now on.
+    pub async fn create_webhook(
+        &self,
+        tenant: &Tenant,
+        confined_to: Option<WorkspaceId>,
+        input: WebhookInput,
+    ) -> Result<WebhookView, EngineError> {
+        self.check_url(&input.url)?;
+        let workspace = self
+            .resolve_workspace(tenant.id, confined_to, input.workspace.as_ref(), None)
+            .await?;
+        let birth = Birth {
+            id: WebhookId::from_uuid(self.fresh_uuid()),
+            tenant: tenant.id,
+            workspace,
+            secret: self.fresh_secret(),
+            starts_after: self.feed(tenant.id).await?.head(),
+            now: self.inner.clock.now(),
+        };
+        let mut webhook = Webhook::create(input, birth);
+        let sealed = self.inner.secrets.seal_webhook(&webhook).await?;
+        let max = self.inner.plans.get(tenant.plan).webhooks;
+        let stored = self
+            .inner
+            .control
+            .create_webhook(tenant.id, sealed, max)
+            .await?;
+        webhook.no = stored.no;
+        webhook.version = stored.version;
+        self.tell_tenant(tenant.id, Change::Webhook(Arc::new(webhook.clone())))
+            .await;
+        Ok(WebhookView {
+            webhook,
+            breaker: Breaker::NEW,
+            status: None,
+        })
+    }
+
+    /// One webhook.
+    pub async fn webhook(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        id: WebhookId,
+    ) -> Result<WebhookView, EngineError> {
+        let webhook = self.open_webhook(tenant, confined_to, id).await?;
+        self.view(webhook).await
+    }
+
+    /// Webhooks in the order in which they were made.
+    pub async fn webhooks(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        after: Option<WebhookId>,
+        limit: u32,
+    ) -> Result<Vec<WebhookView>, EngineError> {
+        let (mut views, mut after) = (Vec::new(), after);
+        let region = self.region_of(tenant).await?;
+        let progress = self.inner.logs.get(region).webhook_progress(tenant).await?;
+        let breaker_of = |no| {
+            let found = progress.iter().find(|progress| progress.webhook == no);
+            found.map_or(Breaker::NEW, |progress| progress.breaker)
+        };
+        loop {
+            let page_size = if confined_to.is_some() { PAGE } else { limit };
+            let page = self.inner.control.webhooks(tenant, after, page_size).await?;
+            let is_last = page.len() < page_size as usize;
+            after = page.last().map(|webhook| webhook.id);
+            for sealed in page {
+                if !is_seen(&sealed, confined_to) {
+                    continue;
+                }
+                if views.len() == limit as usize {
+                    return Ok(views);
+                }
+                let breaker = breaker_of(WebhookNo(sealed.no));
+                views.push(WebhookView {
+                    webhook: self.inner.secrets.open_webhook(sealed).await?,
+                    breaker,
+                    status: None,
+                });
+            }
+            if is_last || views.len() == limit as usize {
+                return Ok(views);
+            }
+        }
+    }
+
+    /// Whether the tenant has a webhook at all.
+    pub async fn has_webhooks(&self, tenant: TenantId) -> Result<bool, EngineError> {
+        Ok(!self.inner.control.webhooks(tenant, None, 1).await?.is_empty())
+    }
+
+    /// Changes a webhook to what `change` makes of it. With `if_version`, only if that is its present version; else
+    /// `change` is asked again if somebody else was faster.
+    pub async fn update_webhook<E: From<EngineError>>(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        id: WebhookId,
+        if_version: Option<i64>,
+        change: impl Fn(&Webhook) -> Result<WebhookInput, E>,
+    ) -> Result<WebhookView, E> {
+        for _ in 1..CHANGES_MAX {
+            let webhook = self.open_webhook(tenant, confined_to, id).await?;
+            let input = change(&webhook)?;
+            let version = if_version.unwrap_or(webhook.version);
+            match self.replace(webhook, confined_to, input, version).await {
+                Err(EngineError::VersionMismatch) if if_version.is_none() => {}
+                outcome => return Ok(outcome?),
+            }
+        }
+        Err(EngineError::VersionMismatch.into())
+    }
+
+    async fn replace(
+        &self,
+        mut webhook: Webhook,
+        confined_to: Option<WorkspaceId>,
+        input: WebhookInput,
+        version: i64,
+    ) -> Result<WebhookView, EngineError> {
+        self.check_url(&input.url)?;
+        let (tenant, present) = (webhook.tenant, webhook.workspace);
+        let workspace = self
+            .resolve_workspace(tenant, confined_to, input.workspace.as_ref(), present)
+            .await?;
+        let is_enabled = input.enabled == Some(true);
+        webhook.change(input, workspace, self.inner.clock.now());
+        self.store(&mut webhook, version).await?;
+        self.announce(&webhook).await?;
+        if is_enabled {
+            self.reset_breaker(&webhook).await?;
+        }
+        self.view(webhook).await
+    }
+
+    /// Deletes a webhook and all that is kept of its deliveries.
+    pub async fn delete_webhook(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        id: WebhookId,
+        if_version: Option<i64>,
+    ) -> Result<(), EngineError> {
+        let key = Self::webhook_key(&self.open_webhook(tenant, confined_to, id).await?);
+        let region = self.region_of(tenant).await?;
+        self.inner
+            .control
+            .delete_webhook(tenant, id, if_version)
+            .await?;
+        self.tell_tenant(tenant, Change::WebhookGone(key)).await;
+        self.tell_webhook(&key, None).await?;
+        // After its last outcome, or that would stay behind.
+        let forget = Write::ForgetWebhook {
+            tenant,
+            webhook: key.no,
+        };
+        Ok(region::write(&self.inner.regions, region, forget).await?)
+    }
+
+    /// Stops deliveries; what is for the webhook waits.
+    pub async fn pause_webhook(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        id: WebhookId,
+    ) -> Result<WebhookView, EngineError> {
+        let webhook = self
+            .put_state(tenant, confined_to, id, WebhookState::Paused)
+            .await?;
+        self.view(webhook).await
+    }
+
+    /// Lets deliveries go on, from whatever state, with a closed breaker.
+    pub async fn resume_webhook(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        id: WebhookId,
+    ) -> Result<WebhookView, EngineError> {
+        let webhook = self
+            .put_state(tenant, confined_to, id, WebhookState::Active)
+            .await?;
+        self.reset_breaker(&webhook).await?;
+        self.view(webhook).await
+    }
+
+    /// Gives a webhook a new secret. The old one signs too for a day.
+    pub async fn rotate_webhook_secret(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        id: WebhookId,
+    ) -> Result<WebhookView, EngineError> {
+        let mut webhook = self.open_webhook(tenant, confined_to, id).await?;
+        webhook.rotate_secret(self.fresh_secret(), self.inner.clock.now());
+        let version = webhook.version;
+        self.store(&mut webhook, version).await?;
+        self.announce(&webhook).await?;
+        self.view(webhook).await
+    }
+
+    async fn put_state(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        id: WebhookId,
+        state: WebhookState,
+    ) -> Result<Webhook, EngineError> {
+        let mut webhook = self.open_webhook(tenant, confined_to, id).await?;
+        let now = self.inner.clock.now();
+        webhook.version = self
+            .inner
+            .control
+            .set_webhook_state(tenant, id, state, now)
+            .await?;
+        webhook.state = state;
+        webhook.updated_at = now;
+        self.announce(&webhook).await?;
+        Ok(webhook)
+    }
+
+    async fn store(&self, webhook: &mut Webhook, version: i64) -> Result<(), EngineError> {
+        let sealed = self.inner.secrets.seal_webhook(webhook).await?;
+        webhook.version = self
+            .inner
+            .control
+            .update_webhook(webhook.tenant, webhook.id, &sealed, Some(version))
+            .await?;
+        Ok(())
+    }
+
+    /// Tells both actors that know the webhook how it is now.
+    async fn announce(&self, webhook: &Webhook) -> Result<(), EngineError> {
+        let webhook = Arc::new(webhook.clone());
+        let key = Self::webhook_key(&webhook);
+        self.tell_tenant(webhook.tenant, Change::Webhook(Arc::clone(&webhook)))
+            .await;
+        self.tell_webhook(&key, Some(webhook)).await
+    }
+
+    /// Tells a running webhook's actor. One that does not run reads it when it starts.
+    async fn tell_webhook(
+        &self,
+        key: &WebhookKey,
+        webhook: Option<Arc<Webhook>>,
+    ) -> Result<(), EngineError> {
+        if self.inner.webhooks.is_running(key) {
+            let message = |reply| Reconfigure { webhook, reply };
+            self.inner.webhooks.ask(key, message).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes the breaker, also on disk.
+    async fn reset_breaker(&self, webhook: &Webhook) -> Result<(), EngineError> {
+        let key = Self::webhook_key(webhook);
+        Ok(self
+            .inner
+            .webhooks
+            .ask(&key, |reply| Resume { reply })
+            .await?)
+    }
+
+    async fn view(&self, webhook: Webhook) -> Result<WebhookView, EngineError> {
+        let key = Self::webhook_key(&webhook);
+        let mut status = None;
+        if self.inner.webhooks.is_running(&key) {
+            let asked = self.inner.webhooks.ask(&key, |reply| Describe { reply });
+            // An actor that is busy or has just gone is no reason not to show the webhook.
+            status = asked.await.ok().flatten();
+        }
+        let breaker = match status {
+            Some(status) => status.breaker,
+            None => self.stored_breaker(&key).await?,
+        };
+        Ok(WebhookView {
+            webhook,
+            breaker,
+            status,
+        })
+    }
+
+    async fn stored_breaker(&self, key: &WebhookKey) -> Result<Breaker, EngineError> {
+        let region = self.region_of(key.tenant).await?;
+        let all = self.inner.logs.get(region).webhook_progress(key.tenant).await?;
+        let found = all.into_iter().find(|progress| progress.webhook == key.no);
+        Ok(found.map_or(Breaker::NEW, |progress| progress.breaker))
+    }
+
+    /// The webhook, if the caller may see it.
+    async fn open_webhook(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        id: WebhookId,
+    ) -> Result<Webhook, EngineError> {
+        let found = self.inner.control.webhook(tenant, id).await?;
+        self.seen(found, confined_to).await
+    }
+
+    /// The webhook with a number, if the caller may see it.
+    async fn webhook_by_no(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        no: WebhookNo,
+    ) -> Result<Webhook, EngineError> {
+        let found = self.inner.control.webhook_by_no(tenant, no.0).await?;
+        self.seen(found, confined_to).await
+    }
+
+    async fn seen(
+        &self,
+        found: Option<SealedWebhook>,
+        confined_to: Option<WorkspaceId>,
+    ) -> Result<Webhook, EngineError> {
+        let sealed = found
+            .filter(|webhook| is_seen(webhook, confined_to))
+            .ok_or(EngineError::NotFound("webhook"))?;
+        self.inner.secrets.open_webhook(sealed).await
+    }
+
+    /// Refuses a URL that would never be reached.
+    fn check_url(&self, url: &str) -> Result<(), EngineError> {
+        match self.inner.client.guard().check_url(url) {
+            Ok(_) => Ok(()),
+            Err(refusal) => Err(invalid("/url", refusal.to_string())),
+        }
+    }
+
+    /// Finds the workspace that a caller named. The one that the webhook has may stay even if it is out of use.
+    async fn resolve_workspace(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        named: Option<&WorkspaceRef>,
+        present: Option<WorkspaceId>,
+    ) -> Result<Option<WorkspaceId>, EngineError> {
+        let found = match named {
+            None => return Ok(confined_to),
+            Some(WorkspaceRef::Id(id)) if present == Some(*id) => Ok(*id),
+            Some(WorkspaceRef::Id(id)) => self.workspace(tenant, *id).await.map(|found| found.id),
+            Some(WorkspaceRef::Slug(slug)) => {
+                self.workspace_by_slug(tenant, slug).await.map(|found| found.id)
+            }
+        };
+        match found {
+            Ok(id) if confined_to.is_none_or(|only| only == id) => Ok(Some(id)),
+            Ok(_) | Err(EngineError::NotFound(_)) => {
+                Err(invalid("/workspace", "there is no such workspace".to_owned()))
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn fresh_secret(&self) -> WebhookSecret {
+        let mut random = [0_u8; 32];
+        (self.inner.random)().fill(&mut random);
+        WebhookSecret::from_random(&random)
+    }
+}
+
+fn is_seen(webhook: &SealedWebhook, confined_to: Option<WorkspaceId>) -> bool {
+    confined_to.is_none() || webhook.workspace == confined_to
+}
+
+fn invalid(pointer: &str, detail: String) -> EngineError {
+    EngineError::Invalid {
+        pointer: pointer.to_owned(),
+        detail,
+    }
+}
+
+/// A webhook's number that leads nowhere is not the store's fault.
+fn missing(error: StoreError, what: &'static str) -> EngineError {
+    match error {
+        StoreError::NotFound(_) => EngineError::NotFound(what),
+        other => other.into(),
+    }
+}

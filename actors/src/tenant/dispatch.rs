@@ -165,9 +165,10 @@ impl Dispatcher {
             .filter(|no| !self.marked_with_work.contains(no))
             .filter_map(|no| work(no).map(|work| (*no, work.from)))
             .collect();
+        // One that was woken and has rested since the last mark counts too: its own writes said that it has work.
         let rested = self
             .marked_with_work
-            .iter()
+            .union(&self.touched)
             .filter(|no| work(no).is_none())
             .copied()
             .collect();

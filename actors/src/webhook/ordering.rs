@@ -39,11 +39,13 @@ impl<P> Default for Lane<P> {
 }
 
 impl<P> Lanes<P> {
-    /// Puts a delivery into its lane. Answers it back if it may go now; else it waits here.
+    /// Puts a delivery into its lane. Answers it back if it may go now, as it may if it holds the lane; else it waits here.
     pub(super) fn enter(&mut self, key: &str, position: Position, parcel: P) -> Option<P> {
         let lane = self.lane(key);
         if lane.active.is_empty() {
             lane.active.push(position);
+        }
+        if lane.active.contains(&position) {
             return Some(parcel);
         }
         lane.waiting.push_back((position, parcel));
@@ -98,6 +100,7 @@ mod tests {
     #[test]
     fn one_key_goes_in_order_and_others_flow() {
         let mut lanes = Lanes::default();
+        assert_eq!(lanes.enter("a", at(1), 1), Some(1));
         assert_eq!(lanes.enter("a", at(1), 1), Some(1));
         assert_eq!(lanes.enter("a", at(2), 2), None);
         assert_eq!(lanes.enter("b", at(3), 3), Some(3));

@@ -36,13 +36,14 @@ impl Schedule {
     pub(super) fn add(&mut self, due: Timestamp, retry: Retry) {
         self.touch(retry.position);
         let last = self.by_due.last_key_value().map(|((due, _), _)| *due);
-        if self.has_more && last.is_none_or(|last| due > last) {
+        // An answer that is on its way may know nothing of this one, so it is kept until then, wherever it belongs.
+        let is_asking = self.touched.is_some();
+        if self.has_more && !is_asking && last.is_none_or(|last| due > last) {
             return;
         }
         self.by_due.insert((due, retry.position), retry.tries);
-        if self.by_due.len() > KEPT_MAX {
-            self.by_due.pop_last();
-            self.has_more = true;
+        if !is_asking {
+            self.trim();
         }
     }
 
@@ -106,7 +107,6 @@ impl Schedule {
         is_elsewhere: impl Fn(Position) -> bool,
     ) {
         let touched = self.touched.take().unwrap_or_default();
-        self.has_more = false;
         for exception in exceptions {
             let position = exception.position;
             if !touched.contains(&position) && !is_elsewhere(position) {
@@ -118,6 +118,10 @@ impl Schedule {
             }
         }
         self.has_more = exceptions.len() >= KEPT_MAX;
+        self.trim();
+    }
+
+    fn trim(&mut self) {
         while self.by_due.len() > KEPT_MAX {
             self.by_due.pop_last();
             self.has_more = true;
@@ -207,6 +211,19 @@ mod tests {
             position == Position::new(3)
         });
         assert_eq!(positions(&schedule.take_due(at(1), 9)), [2]);
+    }
+
+    #[test]
+    fn one_that_is_added_while_the_store_is_asked_is_not_lost() {
+        let mut schedule = Schedule {
+            has_more: true,
+            ..Schedule::default()
+        };
+        schedule.asking();
+        schedule.add(at(9), retry(1));
+        schedule.answered(&[stored(2, 1)], 5, |_| false);
+        assert_eq!(positions(&schedule.take_due(at(9), 9)), [2, 1]);
+        assert!(schedule.is_empty());
     }
 
     #[test]

@@ -188,6 +188,11 @@ impl WebhookClient {
         })
     }
 
+    /// Which addresses this client may reach.
+    pub fn guard(&self) -> &Guard {
+        &self.inner.guard
+    }
+
     /// Sends one post and waits for its outcome, at most as long as the post allows.
     ///
     /// May be called from any runtime; the work is done on the client's own. A call that is dropped before it has

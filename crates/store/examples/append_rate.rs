@@ -28,14 +28,17 @@ use uuid::Uuid;
 const BATCHES: [u64; 4] = [1, 20, 100, 1_000];
 const PAYLOAD: &[u8] = &[b'7'; 300];
 
+/// As the engine itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Failure = Box<dyn std::error::Error>;
 
 #[tokio::main(worker_threads = 2)]
 async fn main() -> Result<(), Failure> {
-    let folder = std::env::args_os().nth(1).map_or_else(
-        || PathBuf::from("target/append_rate"),
-        PathBuf::from,
-    );
+    let folder = std::env::args_os()
+        .nth(1)
+        .map_or_else(|| PathBuf::from("target/append_rate"), PathBuf::from);
     std::fs::create_dir_all(&folder)?;
     for batch in BATCHES {
         let commits = (40_000 / batch).clamp(100, 2_000);
@@ -46,6 +49,14 @@ async fn main() -> Result<(), Failure> {
             log.rows, log.micros, log.worst, bare.rows, bare.micros
         );
     }
+    for tenants in [20, 200] {
+        let spread = spread_rate(&folder, tenants, 500).await?;
+        println!(
+            "{tenants:>5} events of as many tenants a commit: {:>9.0} rows/s ({:>6.0} µs, worst {:>6.0} µs)",
+            spread.rows, spread.micros, spread.worst
+        );
+    }
+    log_rate(&folder, 1_000, 50).await?;
     let read = read_rate(&folder).await?;
     println!("reading back: {read:.0} rows/s");
     Ok(())
@@ -66,10 +77,34 @@ async fn log_rate(folder: &std::path::Path, batch: u64, commits: u64) -> Result<
     let mut head = Position::ZERO;
     let mut timer = Timer::new(batch, commits);
     for _ in 0..timer.rounds() {
-        let append = append(head, batch);
+        let append = append(1, head, batch);
         head = head.plus(batch);
         timer.begin();
         for outcome in log.commit(&[Write::Append(append)]).await? {
+            outcome?;
+        }
+        timer.end();
+    }
+    log.close().await;
+    Ok(timer.rate())
+}
+
+/// One event for each of many tenants in every commit.
+async fn spread_rate(
+    folder: &std::path::Path,
+    tenants: u64,
+    commits: u64,
+) -> Result<Rate, Failure> {
+    let folder = folder.join("log");
+    std::fs::remove_dir_all(&folder)?;
+    let log = SqliteLog::open(&folder, Region::Au).await?;
+    let mut timer = Timer::new(tenants, commits);
+    for round in 0..timer.rounds() {
+        let parts: Vec<Write> = (1..=u128::from(tenants))
+            .map(|number| Write::Append(append(number, Position::new(round), 1)))
+            .collect();
+        timer.begin();
+        for outcome in log.commit(&parts).await? {
             outcome?;
         }
         timer.end();
@@ -83,7 +118,7 @@ async fn read_rate(folder: &std::path::Path) -> Result<f64, Failure> {
     let (mut after, mut rows) = (Position::ZERO, 0.0);
     let begun = Instant::now();
     loop {
-        let events = log.read_after(tenant(), after, 1_000, usize::MAX).await?;
+        let events = log.read_after(tenant(1), after, 1_000, usize::MAX).await?;
         let Some(last) = events.last() else {
             break;
         };
@@ -132,12 +167,20 @@ async fn bare_rate(folder: &std::path::Path, batch: u64, commits: u64) -> Result
                 for number in [place, 1, place, place] {
                     arguments.add(number).map_err(|error| error.to_string())?;
                 }
-                arguments.add("order.created").map_err(|error| error.to_string())?;
-                arguments.add(&[7_u8; 113][..]).map_err(|error| error.to_string())?;
+                arguments
+                    .add("order.created")
+                    .map_err(|error| error.to_string())?;
+                arguments
+                    .add(&[7_u8; 113][..])
+                    .map_err(|error| error.to_string())?;
                 arguments.add(PAYLOAD).map_err(|error| error.to_string())?;
             }
             let values = vec!["(?,?,?,?,?,?,?)"; usize::try_from(rows)?].join(",");
-            let begin = if left == batch { "BEGIN IMMEDIATE;" } else { "" };
+            let begin = if left == batch {
+                "BEGIN IMMEDIATE;"
+            } else {
+                ""
+            };
             left -= rows;
             let commit = if left == 0 { ";COMMIT" } else { "" };
             let sql = format!("{begin}INSERT INTO events VALUES {values}{commit}");
@@ -201,17 +244,16 @@ impl Timer {
     }
 }
 
-fn tenant() -> TenantId {
-    TenantId::from_uuid(Uuid::from_u128(1))
+fn tenant(number: u128) -> TenantId {
+    TenantId::from_uuid(Uuid::from_u128(number))
 }
 
-fn append(head: Position, batch: u64) -> Append {
+fn append(number: u128, head: Position, batch: u64) -> Append {
     let kind = EventType::new("order.created").expect("a well-formed type");
     let events = (1..=batch).map(|step| {
         let position = head.plus(step);
-        let received_at = Timestamp::from_micros(1_800_000_000_000_000).plus(
-            std::time::Duration::from_micros(position.get()),
-        );
+        let received_at = Timestamp::from_micros(1_800_000_000_000_000)
+            .plus(std::time::Duration::from_micros(position.get()));
         Arc::new(Event {
             position,
             seq: Seq::new(position.get()),
@@ -227,7 +269,7 @@ fn append(head: Position, batch: u64) -> Append {
         })
     });
     Append {
-        tenant: tenant(),
+        tenant: tenant(number),
         expected_head: head,
         events: events.collect(),
         nodes: Vec::new(),

@@ -140,7 +140,7 @@ async fn a_problem_is_told_with_its_path_and_trace() {
         response.headers().get(header::CONTENT_TYPE),
         Some(&PROBLEM_JSON)
     );
-    assert_snapshot!(String::from_utf8_lossy(&read_body(response).await), @"");
+    assert_snapshot!(String::from_utf8_lossy(&read_body(response).await), @r#"{"type":"/problems/conflict","title":"The state does not allow it","status":409,"detail":"the name is taken","instance":"/conflict","error":{"code":"conflict","message":"the name is taken"},"trace_id":"0af7651916cd43dd8448eb211c80319c","existing_id":"wh_1"}"#);
 }
 
 async fn code_of(request: TestRequest) -> (u16, String) {

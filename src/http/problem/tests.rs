@@ -22,13 +22,24 @@ fn a_problem_has_every_member_that_clients_rely_on() {
         trace_id: Some("0af7651916cd43dd8448eb211c80319c"),
         status: None,
     };
-    assert_snapshot!(String::from_utf8_lossy(&problem.render(at)), @"");
+    assert_snapshot!(String::from_utf8_lossy(&problem.render(at)), @r#"{"type":"/problems/duplicate_event","title":"The event is here already","status":409,"detail":"the event is here already","instance":"/v1/events","error":{"code":"duplicate_event","message":"the event is here already"},"trace_id":"0af7651916cd43dd8448eb211c80319c","errors":[{"pointer":"/dedup_id","detail":"was used before"}],"existing_id":"evt_1"}"#);
 }
 
 #[test]
 fn members_that_do_not_apply_are_left_out() {
     let problem = Problem::not_found("webhook");
-    assert_snapshot!(pretty(&problem, Occurrence::default()), @"");
+    assert_snapshot!(pretty(&problem, Occurrence::default()), @r#"
+    {
+      "detail": "there is no such webhook",
+      "error": {
+        "code": "not_found",
+        "message": "there is no such webhook"
+      },
+      "status": 404,
+      "title": "There is no such thing",
+      "type": "/problems/not_found"
+    }
+    "#);
 }
 
 #[test]

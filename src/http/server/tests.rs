@@ -142,15 +142,6 @@ async fn a_body_is_read_up_to_the_limit() {
 }
 
 #[actix_web::test]
-async fn a_body_that_never_comes_ends_with_408() {
-    let server = running(&[("TRUNKLINE__SERVER__BODY_SECONDS", "1")]);
-    let answer = exchange(server.address, post("half of ", 16)).await;
-    assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
-    assert!(answer.contains("\"code\":\"request_timeout\""), "{answer}");
-    server.handle.stop(false).await;
-}
-
-#[actix_web::test]
 async fn a_port_that_is_taken_is_named() {
     let server = running(&[]);
     let port = server.address.port().to_string();

@@ -54,12 +54,12 @@ async fn filters_find_what_they_name_and_nothing_else() {
 }
 
 #[tokio::test]
-async fn the_newest_events_come_first_unless_asked_otherwise() {
+async fn the_oldest_events_come_first_unless_asked_otherwise() {
     let engine = Engine::start().await;
     let client = engine.client();
     fill(&client).await;
     for (query, expected) in
-        [("", [6, 5, 4, 3, 2, 1]), ("order=desc", [6, 5, 4, 3, 2, 1]), ("order=asc", [1, 2, 3, 4, 5, 6])]
+        [("", [1, 2, 3, 4, 5, 6]), ("order=desc", [6, 5, 4, 3, 2, 1]), ("order=asc", [1, 2, 3, 4, 5, 6])]
     {
         let found = client.get(&format!("/v1/events?{query}")).await.ok(200).data();
         assert_eq!(payloads(found.as_array().unwrap()), expected, "{query}");

@@ -110,8 +110,7 @@ impl Client {
         if let Some(id) = last_event_id {
             call = call.header("last-event-id", &id.to_string());
         }
-        let response = call.request.send().await.expect("the tail can be opened");
-        Tail::of(response).await
+        Tail::of(call.stream().await).await
     }
 
     /// Reads every page of a list.
@@ -151,6 +150,11 @@ impl Call {
     pub(crate) fn header(mut self, name: &str, value: &str) -> Call {
         self.request = self.request.header(name, value);
         self
+    }
+
+    /// Makes the call; the body is still to come.
+    pub(crate) async fn stream(self) -> reqwest::Response {
+        self.request.send().await.expect("the engine answers")
     }
 
     /// Makes the call; `Err` if no whole answer came.

@@ -82,15 +82,19 @@ impl Engine {
 
     /// The same with settings.
     pub(crate) async fn start_with(settings: Settings) -> Engine {
+        let mut engine = Engine::start_expecting_no_key(settings).await;
+        engine.key = engine.first_key().await;
+        engine
+    }
+
+    /// The same on a store that may have been used before, so that no key may be printed.
+    pub(crate) async fn start_expecting_no_key(settings: Settings) -> Engine {
         let home = TempDir::new().expect("a folder for the store can be made");
         let mut engine = Engine { settings, running: None, port: 0, key: String::new(), home };
         for _ in 0..PORTS_TRIED_MAX {
             engine.port = free_port();
             match engine.spawn_until_ready().await {
-                Ok(()) => {
-                    engine.key = engine.first_key().await;
-                    return engine;
-                }
+                Ok(()) => return engine,
                 Err(_status) if engine.log().to_lowercase().contains("in use") => {}
                 Err(status) => panic!("the engine ended with {status}: {}", engine.log()),
             }
@@ -130,6 +134,11 @@ impl Engine {
         let status = self.ended().await;
         assert!(status.success(), "the engine ended with {status}: {}", self.log());
         self.start_again().await;
+    }
+
+    /// Changes what it will be started with the next time.
+    pub(crate) fn change(&mut self, change: impl FnOnce(Settings) -> Settings) {
+        self.settings = change(std::mem::take(&mut self.settings));
     }
 
     /// A client with the first tenant's key.

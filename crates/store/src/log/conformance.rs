@@ -79,6 +79,7 @@ macro_rules! conformance_tests {
             outcomes {
                 a_dispatch_mark_never_goes_back,
                 waking_never_moves_a_cursor_back,
+                a_rested_webhook_has_no_work_until_it_is_woken,
                 within_a_commit_the_order_of_parts_decides,
                 tenants_with_work_are_known_at_the_start,
                 a_forgotten_webhook_leaves_nothing,

@@ -215,31 +215,3 @@ async fn a_call_that_is_given_up_midway_leaves_no_transaction_open() {
         0
     );
 }
-
-#[tokio::test]
-async fn adhoc_tmpfs() {
-    let Ok(dir) = std::env::var("SMALL_DISK") else { return };
-    let place = Place { url: format!("sqlite:{dir}/control.db"), _folder: None };
-    let home = Home::new(&place).await;
-    let junk = format!("{dir}/junk");
-    for round in 0..3 {
-        std::fs::write(&junk, vec![0_u8; 64 << 20]).unwrap_err();
-        let mut made = 0;
-        for n in 0..400 {
-            let (key, hash) = new_key(home.tenant, None);
-            let started = tokio::time::Instant::now();
-            let r = home.control.insert_key(home.tenant, &key, &hash).await;
-            if r.is_ok() { made += 1; } else if n % 40 == 0 || !matches!(r, Err(StoreError::Full)) {
-                eprintln!("{round} {n} made {made} {:?} {r:?}", started.elapsed());
-            }
-        }
-        eprintln!("read {:?}", home.control.keys(home.tenant, None, None, 10_000).await.map(|k| k.len()));
-        std::fs::remove_file(&junk).unwrap();
-        let (key, hash) = new_key(home.tenant, None);
-        eprintln!("resumed {:?}", home.control.insert_key(home.tenant, &key, &hash).await);
-    }
-    std::fs::write(&junk, vec![0_u8; 64 << 20]).unwrap_err();
-    home.control.close().await;
-    let started = tokio::time::Instant::now();
-    eprintln!("open when full: {:?} {:?}", Control::open(&place.url).await.map(|_|()), started.elapsed());
-}

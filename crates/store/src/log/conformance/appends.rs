@@ -18,7 +18,8 @@ pub async fn an_event_comes_back_byte_for_byte(ground: &dyn Ground) {
     let log = ground.open().await;
     let mut author = Author::new(1);
     let mut full = author.event_with(workspace(1), "a.b-c.D_9", all_fields());
-    full.payload = Bytes::from_static(br#"{"b":1,"a":1.0,"a":123456789012345678901234567890,"u":"\ud83e"}"#);
+    full.payload =
+        Bytes::from_static(br#"{"b":1,"a":1.0,"a":123456789012345678901234567890,"u":"\ud83e"}"#);
     let mut empty = author.event_with(workspace(2), "x", Default::default());
     empty.payload = Bytes::new();
     let mut large = author.event();
@@ -115,7 +116,10 @@ pub async fn appends_of_one_tenant_chain_within_a_commit(ground: &dyn Ground) {
     }
     let outcomes = commit(&*log, &parts).await;
     assert!(outcomes.iter().all(Result::is_ok), "{outcomes:?}");
-    assert_eq!(positions(&read_all(&*log, author.tenant).await), [1, 2, 3, 4, 5, 6]);
+    assert_eq!(
+        positions(&read_all(&*log, author.tenant).await),
+        [1, 2, 3, 4, 5, 6]
+    );
 }
 
 pub async fn after_a_failed_part_later_parts_of_its_tenant_fail_too(ground: &dyn Ground) {
@@ -156,7 +160,10 @@ pub async fn of_two_writers_on_one_head_one_wins(ground: &dyn Ground) {
     there.write(&*one, 1).await;
     Author::new(3).write(&*other, 1).await;
     Author::new(4).write(&*one, 1).await;
-    assert_eq!(positions(&read_all(&*other, here.tenant).await), [1, 2, 3, 4]);
+    assert_eq!(
+        positions(&read_all(&*other, here.tenant).await),
+        [1, 2, 3, 4]
+    );
     for number in 2..=4 {
         assert_eq!(read_all(&*one, tenant(number)).await.len(), 1, "{number}");
     }
@@ -172,7 +179,10 @@ pub async fn a_seq_that_is_taken_fails_the_part_and_no_other(ground: &dyn Ground
     let beside = bystander.events(1);
     let parts = [author.append(vec![fork]), bystander.append(beside)].map(Write::Append);
     let outcomes = commit(&*log, &parts).await;
-    assert!(matches!(outcomes[0], Err(WriteError::Store(_))), "{outcomes:?}");
+    assert!(
+        matches!(outcomes[0], Err(WriteError::Store(_))),
+        "{outcomes:?}"
+    );
     assert!(outcomes[1].is_ok());
     assert_eq!(log.head(author.tenant).await.unwrap(), Position::new(2));
     assert_eq!(log.head(bystander.tenant).await.unwrap(), Position::new(1));

@@ -97,7 +97,9 @@ impl Author {
     pub fn append(&self, events: Vec<Event>) -> Append {
         Append {
             tenant: self.tenant,
-            expected_head: events.first().map_or(self.head, |event| event.position.prev()),
+            expected_head: events
+                .first()
+                .map_or(self.head, |event| event.position.prev()),
             events: events.into_iter().map(Arc::new).collect(),
             nodes: Vec::new(),
             answers: Vec::new(),

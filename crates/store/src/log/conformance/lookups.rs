@@ -64,7 +64,10 @@ pub async fn dedup_ids_are_found_within_their_day_only(ground: &dyn Ground) {
     // `since` itself still counts; a microsecond later does not.
     let edge = received_at(4);
     assert_eq!(found(edge).await.unwrap().len(), 1);
-    assert_eq!(found(edge.plus(Duration::from_micros(1))).await.unwrap(), []);
+    assert_eq!(
+        found(edge.plus(Duration::from_micros(1))).await.unwrap(),
+        []
+    );
 }
 
 pub async fn the_newest_dedup_ids_come_first(ground: &dyn Ground) {
@@ -78,8 +81,14 @@ pub async fn the_newest_dedup_ids_come_first(ground: &dyn Ground) {
     commit_one(&*log, Write::Append(author.append(events))).await;
 
     let recent = async |since, limit| {
-        let entries = log.recent_dedup_ids(author.tenant, since, limit).await.unwrap();
-        let ids: Vec<String> = entries.iter().map(|entry| entry.dedup_id.to_string()).collect();
+        let entries = log
+            .recent_dedup_ids(author.tenant, since, limit)
+            .await
+            .unwrap();
+        let ids: Vec<String> = entries
+            .iter()
+            .map(|entry| entry.dedup_id.to_string())
+            .collect();
         ids
     };
     assert_eq!(recent(received_at(8), 10).await, ["5", "4", "3"]);
@@ -115,16 +124,26 @@ pub async fn a_taken_idempotency_key_fails_its_part_only(ground: &dyn Ground) {
 
     let parts = [part(&mut author, 7), part(&mut bystander, 7)];
     let outcomes = commit(&*log, &parts).await;
-    assert!(matches!(outcomes[0], Err(WriteError::AnswerTaken)), "{outcomes:?}");
+    assert!(
+        matches!(outcomes[0], Err(WriteError::AnswerTaken)),
+        "{outcomes:?}"
+    );
     assert!(outcomes[1].is_ok(), "keys of another tenant are other keys");
     assert_eq!(log.head(author.tenant).await.unwrap(), Position::new(1));
 
     // Within one commit the first takes it, and the second's events do not come.
     let mut third = Author::new(3);
-    let parts = [part(&mut third, 8), part(&mut third, 8), part(&mut third, 9)];
+    let parts = [
+        part(&mut third, 8),
+        part(&mut third, 8),
+        part(&mut third, 9),
+    ];
     let outcomes = commit(&*log, &parts).await;
     assert!(outcomes[0].is_ok());
-    assert!(matches!(outcomes[1], Err(WriteError::AnswerTaken)), "{outcomes:?}");
+    assert!(
+        matches!(outcomes[1], Err(WriteError::AnswerTaken)),
+        "{outcomes:?}"
+    );
     assert_eq!(moved_head(&outcomes[2]), Some(Position::new(1)));
 }
 
@@ -142,7 +161,10 @@ pub async fn an_expired_idempotency_key_can_be_taken_again(ground: &dyn Ground) 
         let outcomes = commit(&*log, &[Write::Append(append)]).await;
         assert_eq!(outcomes[0].is_ok(), expected, "{outcomes:?} at {head}");
     }
-    let found = log.idempotent_answer(author.tenant, [7; 32], received_at(50)).await.unwrap();
+    let found = log
+        .idempotent_answer(author.tenant, [7; 32], received_at(50))
+        .await
+        .unwrap();
     assert_eq!(found, Some(answer(7, received_at(2_000))));
 }
 
@@ -155,11 +177,22 @@ pub async fn chain_ends_and_leaves_are_kept_by_workspace(ground: &dyn Ground) {
     }
     commit_one(&*log, Write::Append(author.append(events.clone()))).await;
 
-    let end = log.chain_end(author.tenant, workspace(1)).await.unwrap().unwrap();
+    let end = log
+        .chain_end(author.tenant, workspace(1))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!((end.seq, end.hash), (Seq::new(3), events[7].hash));
-    assert_eq!(log.chain_end(author.tenant, workspace(9)).await.unwrap(), None);
-    let leaves = |from, to| log.leaf_hashes(author.tenant, workspace(1), Seq::new(from), Seq::new(to));
-    assert_eq!(leaves(1, 3).await.unwrap(), [1, 4, 7].map(|at: usize| events[at].hash));
+    assert_eq!(
+        log.chain_end(author.tenant, workspace(9)).await.unwrap(),
+        None
+    );
+    let leaves =
+        |from, to| log.leaf_hashes(author.tenant, workspace(1), Seq::new(from), Seq::new(to));
+    assert_eq!(
+        leaves(1, 3).await.unwrap(),
+        [1, 4, 7].map(|at: usize| events[at].hash)
+    );
     assert_eq!(leaves(2, 2).await.unwrap(), [events[4].hash]);
     assert_eq!(leaves(4, u64::MAX).await.unwrap(), []);
 }
@@ -181,7 +214,10 @@ pub async fn tree_nodes_come_back_in_order(ground: &dyn Ground) {
     commit_one(&*log, Write::Append(append)).await;
 
     let read = |level, from, to| log.tree_nodes(author.tenant, workspace(1), level, from, to);
-    assert_eq!(read(8, 0, 9).await.unwrap(), [0, 1, 2].map(|index| node(8, index).hash));
+    assert_eq!(
+        read(8, 0, 9).await.unwrap(),
+        [0, 1, 2].map(|index| node(8, index).hash)
+    );
     assert_eq!(read(8, 1, 1).await.unwrap(), [node(8, 1).hash]);
     assert_eq!(read(16, 0, u64::MAX).await.unwrap(), [node(16, 0).hash]);
 }
@@ -189,7 +225,8 @@ pub async fn tree_nodes_come_back_in_order(ground: &dyn Ground) {
 pub async fn a_position_is_found_by_time(ground: &dyn Ground) {
     let log = ground.open().await;
     let mut author = Author::new(1);
-    let before = |time| log.position_before(author.tenant, time);
+    let tenant = author.tenant;
+    let before = |time| log.position_before(tenant, time);
     assert_eq!(before(received_at(5)).await.unwrap(), Position::ZERO);
     let mut events = author.events(40);
     for event in &mut events[9..12] {
@@ -199,11 +236,24 @@ pub async fn a_position_is_found_by_time(ground: &dyn Ground) {
 
     for position in 1..=40 {
         // Events 10, 11 and 12 were received at the same moment: none of them before it.
-        let expected = if (11..=12).contains(&position) { 12 } else { position - 1 };
-        let found = log.position_before(author.tenant, received_at(position)).await.unwrap();
+        let expected = if (11..=12).contains(&position) {
+            12
+        } else {
+            position - 1
+        };
+        let found = log
+            .position_before(author.tenant, received_at(position))
+            .await
+            .unwrap();
         assert_eq!(found, Position::new(expected), "{position}");
     }
-    assert_eq!(before(Timestamp::from_micros(0)).await.unwrap(), Position::ZERO);
+    assert_eq!(
+        before(Timestamp::from_micros(0)).await.unwrap(),
+        Position::ZERO
+    );
     assert_eq!(before(received_at(1_000)).await.unwrap(), Position::new(40));
-    assert_eq!(log.oldest(author.tenant).await.unwrap(), Some(Position::new(1)));
+    assert_eq!(
+        log.oldest(author.tenant).await.unwrap(),
+        Some(Position::new(1))
+    );
 }

@@ -19,9 +19,7 @@ use super::{
 };
 use crate::{
     StoreError,
-    log::{
-        Attempt, DeliveryState, Exception, Replay, ReplayState, WebhookNo, WebhookProgress,
-    },
+    log::{Attempt, DeliveryState, Exception, Replay, ReplayState, WebhookNo, WebhookProgress},
 };
 
 /// Columns of an exception, as [`exception`] reads them.
@@ -186,8 +184,9 @@ impl Reader {
             LIMIT    ?3";
 
         let list: Vec<u64> = positions.iter().map(|position| position.get()).collect();
-        let list = serde_json::to_string(&list)
-            .map_err(|error| StoreError::Corrupt(format!("could not be written as JSON: {error}")))?;
+        let list = serde_json::to_string(&list).map_err(|error| {
+            StoreError::Corrupt(format!("could not be written as JSON: {error}"))
+        })?;
         let rows: Vec<(i64, i64)> = sqlx::query_as(FIND)
             .bind(list)
             .bind(tenant_no)

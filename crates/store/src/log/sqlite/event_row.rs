@@ -154,16 +154,24 @@ fn body(event: &Event) -> Vec<u8> {
     let json = |party: &'_ Option<Party>| party.as_ref().map(|party| party.json.clone());
     let (actor, target) = (json(&fields.actor), json(&fields.target));
     let target_id = fields.target.as_ref().and_then(|party| party.id.as_ref());
-    let text = |text: Option<&'_ Box<str>>| text.map(|text| Bytes::copy_from_slice(text.as_bytes()));
+    let text =
+        |text: Option<&'_ Box<str>>| text.map(|text| Bytes::copy_from_slice(text.as_bytes()));
     let parts = [
-        (OCCURRED_AT, occurred_at.map(|time| Bytes::copy_from_slice(&time))),
+        (
+            OCCURRED_AT,
+            occurred_at.map(|time| Bytes::copy_from_slice(&time)),
+        ),
         (ACTOR, actor),
         (TARGET, target),
         (TARGET_ID, text(target_id)),
         (ORDERING_KEY, text(fields.ordering_key.as_ref())),
         (TRACE_ID, text(fields.trace_id.as_ref())),
     ];
-    let length: usize = parts.iter().flat_map(|(_, part)| part).map(|part| part.len() + 5).sum();
+    let length: usize = parts
+        .iter()
+        .flat_map(|(_, part)| part)
+        .map(|part| part.len() + 5)
+        .sum();
 
     let mut body = Vec::with_capacity(PARTS_AT + length);
     body.push(VERSION);

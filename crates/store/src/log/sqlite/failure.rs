@@ -13,11 +13,9 @@ const BUSY: i32 = 5;
 const LOCKED: i32 = 6;
 const READ_ONLY: i32 = 8;
 const IO: i32 = 10;
-const CORRUPT: i32 = 11;
 const FULL: i32 = 13;
 const CANNOT_OPEN: i32 = 14;
 const CONSTRAINT: i32 = 19;
-const NOT_A_DATABASE: i32 = 26;
 /// The shared-memory file beside the log could not grow.
 const IO_SHM_SIZE: i32 = IO | (19 << 8);
 
@@ -32,27 +30,30 @@ pub(super) fn is_clash(error: &sqlx::Error) -> bool {
 }
 
 /// Sorts an error by its code alone.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is given to map_err, which hands errors over"
+)]
 pub(super) fn store_error(error: sqlx::Error) -> StoreError {
     if let sqlx::Error::Io(error) = &error {
         return io_error(error);
     }
     let says = error.to_string();
-    match error {
-        sqlx::Error::Database(_) => match code(&error) {
-            Some(IO_SHM_SIZE) => StoreError::Full,
-            Some(extended) => match extended & 0xff {
-                FULL => StoreError::Full,
-                CONSTRAINT => StoreError::Conflict(says),
-                BUSY | LOCKED | READ_ONLY | IO | CANNOT_OPEN => StoreError::Unavailable(says),
-                CORRUPT | NOT_A_DATABASE => StoreError::Corrupt(says),
-                _other => StoreError::Corrupt(says),
-            },
-            None => StoreError::Corrupt(says),
+    if matches!(
+        error,
+        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed
+    ) {
+        return StoreError::Unavailable(says);
+    }
+    match code(&error) {
+        Some(IO_SHM_SIZE) => StoreError::Full,
+        Some(extended) => match extended & 0xff {
+            FULL => StoreError::Full,
+            CONSTRAINT => StoreError::Conflict(says),
+            BUSY | LOCKED | READ_ONLY | IO | CANNOT_OPEN => StoreError::Unavailable(says),
+            _broken_or_our_mistake => StoreError::Corrupt(says),
         },
-        sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed | sqlx::Error::WorkerCrashed => {
-            StoreError::Unavailable(says)
-        }
-        _not_of_the_database => StoreError::Corrupt(says),
+        None => StoreError::Corrupt(says),
     }
 }
 
@@ -67,9 +68,11 @@ pub(super) async fn write_error(error: sqlx::Error, folder: &Path) -> StoreError
 
 /// Sorts an error of the file system.
 pub(super) fn io_error(error: &io::Error) -> StoreError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => StoreError::Full,
-        _other => StoreError::Unavailable(error.to_string()),
+    let full = [io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded];
+    if full.contains(&error.kind()) {
+        StoreError::Full
+    } else {
+        StoreError::Unavailable(error.to_string())
     }
 }
 

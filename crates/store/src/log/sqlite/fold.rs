@@ -25,18 +25,21 @@ pub(super) struct Fold<'a> {
     forgotten: Vec<WebhookKey>,
     attempts: Vec<(WebhookKey, &'a Attempt)>,
     exceptions: HashMap<(WebhookKey, Position), Option<&'a Exception>>,
+    progress: HashMap<WebhookKey, &'a WebhookProgress>,
     standings: HashMap<WebhookKey, Standing>,
     dispatched: HashMap<i64, Position>,
     consumers: HashMap<(i64, &'a ConsumerName), &'a Consume>,
     replays: Vec<(i64, &'a Replay)>,
 }
 
-/// What is to be written of where a webhook stands.
+/// What a dispatch mark says of a webhook's work.
 enum Standing {
-    /// All of it.
-    Whole(WebhookProgress),
     /// That it has work from here on, unless the stored row says so already.
     Woken(Position),
+    /// That it has no work.
+    Rested,
+    /// That it had no work for a moment, and has some again from here on.
+    RestedThenWoken(Position),
 }
 
 impl<'a> Fold<'a> {
@@ -52,8 +55,7 @@ impl<'a> Fold<'a> {
         for position in &settle.cleared {
             self.exceptions.insert((key, *position), None);
         }
-        self.standings
-            .insert(key, Standing::Whole(settle.progress.clone()));
+        self.progress.insert(key, &settle.progress);
     }
 
     /// Takes a mark of how far a tenant's webhooks have been matched.
@@ -65,6 +67,12 @@ impl<'a> Fold<'a> {
                 .entry((*webhook, tenant_no))
                 .and_modify(|standing| standing.wake(*position))
                 .or_insert(Standing::Woken(*position));
+        }
+        for webhook in &dispatch.rested {
+            self.standings
+                .entry((*webhook, tenant_no))
+                .and_modify(Standing::rest)
+                .or_insert(Standing::Rested);
         }
     }
 
@@ -83,6 +91,7 @@ impl<'a> Fold<'a> {
         let gone = (webhook, tenant_no);
         self.attempts.retain(|(key, _)| *key != gone);
         self.exceptions.retain(|(key, _), _| *key != gone);
+        self.progress.remove(&gone);
         self.standings.remove(&gone);
         self.replays
             .retain(|(tenant_no, replay)| (replay.webhook, *tenant_no) != gone);
@@ -105,6 +114,9 @@ impl<'a> Fold<'a> {
                         .int(tenant_no);
                 }
             }
+        }
+        for ((webhook, tenant_no), progress) in self.progress {
+            write_progress(batch, webhook, tenant_no, progress)?;
         }
         for ((webhook, tenant_no), standing) in self.standings {
             write_standing(batch, webhook, tenant_no, standing)?;
@@ -131,13 +143,14 @@ impl<'a> Fold<'a> {
 impl Standing {
     fn wake(&mut self, position: Position) {
         match self {
-            Standing::Whole(progress) if !progress.has_work => {
-                progress.has_work = true;
-                progress.cursor = progress.cursor.max(position);
-            }
+            Standing::Rested => *self = Standing::RestedThenWoken(position),
             // It has work already, and that work comes first.
-            Standing::Whole(_) | Standing::Woken(_) => {}
+            Standing::Woken(_) | Standing::RestedThenWoken(_) => {}
         }
+    }
+
+    fn rest(&mut self) {
+        *self = Standing::Rested;
     }
 }
 
@@ -193,21 +206,43 @@ fn write_standing(
     tenant_no: i64,
     standing: Standing,
 ) -> Result<(), StoreError> {
-    let (kind, cursor, has_work, breaker) = match standing {
-        Standing::Whole(progress) => (
-            Kind::Progress,
-            progress.cursor,
-            progress.has_work,
-            progress.breaker,
-        ),
-        Standing::Woken(position) => (Kind::Woken, position, true, Breaker::default()),
-    };
+    if matches!(standing, Standing::Rested | Standing::RestedThenWoken(_)) {
+        batch.row(Kind::Rested).count(webhook.0).int(tenant_no);
+    }
+    match standing {
+        Standing::Rested => Ok(()),
+        Standing::Woken(position) | Standing::RestedThenWoken(position) => {
+            let row = (position, Breaker::default());
+            write_row(batch, Kind::Woken, webhook, tenant_no, row)
+        }
+    }
+}
+
+/// Writes how far a webhook has come. Whether it has work is not its own to say.
+fn write_progress(
+    batch: &mut Batch,
+    webhook: WebhookNo,
+    tenant_no: i64,
+    progress: &WebhookProgress,
+) -> Result<(), StoreError> {
+    let row = (progress.cursor, progress.breaker);
+    write_row(batch, Kind::Progress, webhook, tenant_no, row)
+}
+
+fn write_row(
+    batch: &mut Batch,
+    kind: Kind,
+    webhook: WebhookNo,
+    tenant_no: i64,
+    (cursor, breaker): (Position, Breaker),
+) -> Result<(), StoreError> {
+    const HAS_WORK: i64 = 1;
     batch
         .row(kind)
         .count(webhook.0)
         .int(tenant_no)
         .count(cursor.get())
-        .int(has_work.into())
+        .int(HAS_WORK)
         .text(&to_json(&breaker)?);
     Ok(())
 }

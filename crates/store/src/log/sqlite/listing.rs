@@ -13,9 +13,7 @@ use super::{
 };
 use crate::{
     StoreError,
-    log::{
-        Attempt, DeadLetterQuery, Delivery, DeliveryQuery, DeliveryState, Exception, WebhookNo,
-    },
+    log::{Attempt, DeadLetterQuery, Delivery, DeliveryQuery, DeliveryState, Exception, WebhookNo},
 };
 
 /// Attempts of one delivery that are shown; a schedule has at most 20, and replays add to them.

@@ -29,7 +29,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A commit of one event writes two or three pages, and an fsync of less is sooner done.
 const PAGE_BYTES: u32 = 4_096;
 /// 32 MiB of log between checkpoints: each costs two more fsyncs, so they should be rare.
-const CHECKPOINT_PAGES: &str = "8000";
+const CHECKPOINT_PAGES: &str = "4000";
 /// KiB of pages that the writer keeps.
 const WRITER_CACHE: &str = "-8192";
 /// KiB of pages that each reader keeps; the system's cache is behind it.
@@ -88,6 +88,8 @@ impl Files {
             .synchronous(SqliteSynchronous::Full)
             .pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
             .pragma("cache_size", WRITER_CACHE)
+            // Otherwise a statement that touches many pages keeps their old state in a file.
+            .pragma("temp_store", "MEMORY")
             .statement_cache_capacity(WRITER_STATEMENTS)
             .thread_name(|_| "log-writer".to_owned())
             .connect()
@@ -118,7 +120,7 @@ impl Files {
         const NAME: &str = "SELECT name FROM region LIMIT 1";
 
         MIGRATIONS
-            .run(&mut *writer)
+            .run_direct(None, &mut *writer, false)
             .await
             .map_err(|error| schema_error(error, &self.database()))?;
         sqlx::query(CLAIM)
@@ -142,14 +144,14 @@ impl Files {
 }
 
 fn schema_error(error: MigrateError, path: &Path) -> StoreError {
-    match error {
-        MigrateError::VersionMissing(version) => StoreError::Unavailable(format!(
+    if let MigrateError::VersionMissing(version) = error {
+        return StoreError::Unavailable(format!(
             "{} has schema {version}, which this version does not know: start the newer version that wrote it",
             path.display()
-        )),
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => {
-            store_error(error)
-        }
-        other => StoreError::Corrupt(format!("the schema of {}: {other}", path.display())),
+        ));
     }
+    if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = error {
+        return store_error(error);
+    }
+    StoreError::Corrupt(format!("the schema of {}: {error}", path.display()))
 }

@@ -2,11 +2,7 @@
 //!
 //! Computes no hash; that is `domain::merkle`.
 
-use domain::{
-    event::Hash,
-    ids::WorkspaceId,
-    position::Seq,
-};
+use domain::{event::Hash, ids::WorkspaceId, position::Seq};
 
 use super::{
     event_row::{hash, hash_in_body},

@@ -15,9 +15,7 @@ use parking_lot::RwLock;
 use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 
 use super::{
-    event_row::{
-        self, corrupt, event_columns, hash, id_in_body, place, position_of, uuid,
-    },
+    event_row::{self, corrupt, event_columns, hash, id_in_body, place, position_of, uuid},
     failure::store_error,
 };
 use crate::{
@@ -152,8 +150,9 @@ impl Reader {
             .iter()
             .map(|(workspace, dedup_id)| (workspace.uuid().simple().to_string(), &**dedup_id))
             .collect();
-        let list = serde_json::to_string(&list)
-            .map_err(|error| StoreError::Corrupt(format!("could not be written as JSON: {error}")))?;
+        let list = serde_json::to_string(&list).map_err(|error| {
+            StoreError::Corrupt(format!("could not be written as JSON: {error}"))
+        })?;
         let rows = sqlx::query(FIND)
             .bind(list)
             .bind(tenant_no)
@@ -292,7 +291,9 @@ impl Reader {
         if !rest.is_empty() {
             return Err(corrupt("a list of positions that is cut off"));
         }
-        let acked = chunks.iter().map(|bytes| Position::new(u64::from_be_bytes(*bytes)));
+        let acked = chunks
+            .iter()
+            .map(|bytes| Position::new(u64::from_be_bytes(*bytes)));
         Ok(Some(Consumer {
             cursor: Position::new(unsigned(cursor)?),
             acked: acked.collect(),
@@ -317,7 +318,10 @@ pub(super) fn signed(number: u64) -> i64 {
 
 /// Places of positions as a JSON list, ascending, each once.
 fn place_list(tenant_no: i64, positions: &[Position]) -> String {
-    let mut places: Vec<i64> = positions.iter().map(|position| place(tenant_no, *position)).collect();
+    let mut places: Vec<i64> = positions
+        .iter()
+        .map(|position| place(tenant_no, *position))
+        .collect();
     places.sort_unstable();
     places.dedup();
     let texts: Vec<String> = places.iter().map(i64::to_string).collect();

@@ -3,17 +3,18 @@
 //! A search looks at a window of the log that is bounded beforehand, along the shortest path that its filter allows, and
 //! checks every row against the filter itself: SQL only leaves out what cannot match.
 
+mod page;
+
 use domain::{
-    filter::{EventFilter, TypeFilter, TypePattern},
+    filter::EventFilter,
     ids::{DeviceId, WorkspaceId},
     position::Position,
     time::Timestamp,
 };
 use futures_util::TryStreamExt as _;
-use sqlx::{QueryBuilder, Sqlite};
 
 use super::{
-    event_row::{self, event_columns, place, position_of},
+    event_row::{self, place, position_of},
     failure::store_error,
     reader::{Extent, Reader},
 };
@@ -22,21 +23,32 @@ use crate::{
     log::{EventQuery, Order, Page},
 };
 
+/// The number halfway between `low` and `high`.
+macro_rules! middle {
+    () => {
+        "(low + (high - low) / 2)"
+    };
+}
+
 /// Finds the highest number between `?1` and `?2` (both excluded) for which `$is_before` holds, or `?1`; it must hold
 /// for all numbers up to some point and for none after it.
 macro_rules! bisect {
-    ($is_before:literal) => {
+    ($($is_before:expr),*) => {
         concat!(
             "WITH RECURSIVE search (low, high) AS (
                  SELECT ?1, ?2
                  UNION ALL
-                 SELECT iif(is_before, middle, low), iif(is_before, high, middle)
-                 FROM   (SELECT low, high, middle, ",
-            $is_before,
-            " AS is_before
-                         FROM   (SELECT low, high, low + (high - low) / 2 AS middle
-                                 FROM   search
-                                 WHERE  high - low > 1)))
+                 SELECT iif(",
+            $($is_before,)*
+            ", ",
+            middle!(),
+            ", low), iif(",
+            $($is_before,)*
+            ", high, ",
+            middle!(),
+            ")
+                 FROM   search
+                 WHERE  high - low > 1)
              SELECT low FROM search WHERE high - low <= 1 LIMIT 1"
         )
     };
@@ -126,8 +138,11 @@ impl Reader {
         extent: Extent,
         time: Timestamp,
     ) -> Result<i64, StoreError> {
-        const BEFORE: &str =
-            bisect!("(SELECT received_at FROM events WHERE place = middle) < ?3");
+        const BEFORE: &str = bisect!(
+            "(SELECT received_at FROM events WHERE place = ",
+            middle!(),
+            ") < ?3"
+        );
 
         sqlx::query_scalar(BEFORE)
             .bind(extent.oldest - 1)
@@ -194,8 +209,11 @@ impl Reader {
                     UNION ALL
                     SELECT * FROM (SELECT seq FROM events WHERE stream_no = ?1
                                    ORDER BY seq DESC LIMIT 1))";
-        const BEFORE: &str =
-            bisect!("(SELECT place FROM events WHERE stream_no = ?4 AND seq = middle) < ?3");
+        const BEFORE: &str = bisect!(
+            "(SELECT place FROM events WHERE stream_no = ?4 AND seq = ",
+            middle!(),
+            ") < ?3"
+        );
 
         let ends: (Option<i64>, Option<i64>) = sqlx::query_as(ENDS)
             .bind(stream_no)
@@ -278,7 +296,7 @@ impl Reader {
         window: Window,
         query: &EventQuery,
     ) -> Result<Page, StoreError> {
-        let mut statement = statement(tenant_no, path, window, query);
+        let mut statement = page::statement(tenant_no, path, window, query);
         let mut rows = statement.build().fetch(&self.pool);
         let (mut events, mut bytes) = (Vec::new(), 0);
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
@@ -348,84 +366,4 @@ fn cut(range: Window, query: &EventQuery) -> Window {
             ..range
         },
     }
-}
-
-/// The statement of a page. Made of constant pieces; what the caller gave is bound.
-fn statement(
-    tenant_no: i64,
-    path: Path,
-    window: Window,
-    query: &EventQuery,
-) -> QueryBuilder<Sqlite> {
-    let filter = &query.filter;
-    let mut sql = QueryBuilder::new(concat!("SELECT ", event_columns!(), " FROM events AS e "));
-    sql.push(match path {
-        Path::Log | Path::Stream(_) => "CROSS JOIN streams AS s ON s.no = e.stream_no WHERE ",
-        Path::Device(_) => {
-            "INDEXED BY events_by_device CROSS JOIN streams AS s ON s.no = e.stream_no WHERE "
-        }
-        Path::DedupId => {
-            "INDEXED BY events_by_dedup CROSS JOIN streams AS s ON s.no = e.stream_no
-             WHERE e.stream_no IN (SELECT no FROM streams WHERE tenant_no = "
-        }
-    });
-    match path {
-        Path::Log => sql.push("e.place"),
-        Path::Stream(stream_no) => sql
-            .push("e.stream_no = ")
-            .push_bind(stream_no)
-            .push(" AND e.seq"),
-        Path::Device(device) => sql
-            .push("e.device = ")
-            .push_bind(device.as_bytes().to_vec())
-            .push(" AND e.place"),
-        Path::DedupId => sql
-            .push_bind(tenant_no)
-            .push(") AND e.dedup_id = ")
-            .push_bind(filter.dedup_id.as_deref().unwrap_or("").to_owned())
-            .push(" AND e.place"),
-    };
-    sql.push(" BETWEEN ").push_bind(window.first);
-    sql.push(" AND ").push_bind(window.last);
-    let texts = [
-        (" AND e.category = ", &filter.category),
-        (" AND e.project = ", &filter.project),
-        (" AND e.actor_id = ", &filter.actor),
-    ];
-    for (condition, text) in texts {
-        if let Some(text) = text {
-            sql.push(condition).push_bind(text.to_string());
-        }
-    }
-    if let Some(kinds) = filter.kinds.as_ref().filter(|kinds| !kinds.is_all()) {
-        push_kinds(&mut sql, kinds);
-    }
-    sql.push(match (path, query.order) {
-        (Path::Stream(_), Order::Ascending) => " ORDER BY e.seq LIMIT ",
-        (Path::Stream(_), Order::Descending) => " ORDER BY e.seq DESC LIMIT ",
-        (_, Order::Ascending) => " ORDER BY e.place LIMIT ",
-        (_, Order::Descending) => " ORDER BY e.place DESC LIMIT ",
-    });
-    sql.push_bind(i64::from(query.scan_max.max(1)));
-    sql
-}
-
-/// Adds the condition that a type is one of these. `prefix.*` is a range: `/` is the character right after the dot.
-fn push_kinds(sql: &mut QueryBuilder<Sqlite>, kinds: &TypeFilter) {
-    let mut joint = " AND (";
-    for pattern in kinds.patterns() {
-        sql.push(joint);
-        joint = " OR ";
-        match pattern {
-            TypePattern::All => sql.push("1"),
-            TypePattern::Exact(kind) => sql.push("e.kind = ").push_bind(kind.as_str().to_owned()),
-            TypePattern::Prefix(prefix) => sql
-                .push("(e.kind > ")
-                .push_bind(format!("{prefix}."))
-                .push(" AND e.kind < ")
-                .push_bind(format!("{prefix}/"))
-                .push(")"),
-        };
-    }
-    sql.push(")");
 }

@@ -3,13 +3,13 @@
 //! A statement comes in sizes of 1, 2, 4 … 256 rows, so that few texts serve every batch and all of them stay prepared.
 //! Rows that a batch leaves empty are NULL in their first column and are filtered out by the statement. `BEGIN` and `COMMIT`
 //! ride along with the first and the last statement of a transaction.
+//!
+//! `OR FAIL` leaves the rows before the one that failed, which spares SQLite a copy of every page that a statement touches:
+//! whoever runs these statements rolls back to where the transaction or its savepoint began.
 
 use std::{collections::HashMap, sync::Arc};
 
-use sqlx::{
-    Arguments as _, AssertSqlSafe, SqlSafeStr as _, SqlStr,
-    sqlite::SqliteArguments,
-};
+use sqlx::{Arguments as _, AssertSqlSafe, SqlSafeStr as _, SqlStr, sqlite::SqliteArguments};
 
 /// Rows in the largest statement: 3,072 parameters for events, far below the limit of 32,766.
 const ROWS_MAX: usize = 256;
@@ -27,6 +27,7 @@ pub(super) enum Kind {
     Exceptions,
     Cleared,
     Progress,
+    Rested,
     Woken,
     Dispatched,
     Consumers,
@@ -34,7 +35,7 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 14] = [
+    const ALL: [Kind; 15] = [
         Kind::Tenants,
         Kind::Streams,
         Kind::Events,
@@ -45,6 +46,7 @@ impl Kind {
         Kind::Exceptions,
         Kind::Cleared,
         Kind::Progress,
+        Kind::Rested,
         Kind::Woken,
         Kind::Dispatched,
         Kind::Consumers,
@@ -63,6 +65,7 @@ impl Kind {
             Kind::Exceptions => EXCEPTIONS,
             Kind::Cleared => CLEARED,
             Kind::Progress => PROGRESS,
+            Kind::Rested => RESTED,
             Kind::Woken => WOKEN,
             Kind::Dispatched => DISPATCHED,
             Kind::Consumers => CONSUMERS,
@@ -82,30 +85,30 @@ enum Shape {
 
 const FILLED: &str = " WHERE column1 IS NOT NULL";
 
-const TENANTS: Shape = Shape::Rows("INSERT INTO tenants (no, id) SELECT * FROM", 2, FILLED);
+const TENANTS: Shape = Shape::Rows("INSERT OR FAIL INTO tenants (no, id) SELECT * FROM", 2, FILLED);
 
 const STREAMS: Shape = Shape::Rows(
-    "INSERT INTO streams (no, tenant_no, id) SELECT * FROM",
+    "INSERT OR FAIL INTO streams (no, tenant_no, id) SELECT * FROM",
     3,
     FILLED,
 );
 
 const EVENTS: Shape = Shape::Rows(
-    "INSERT INTO events (place, stream_no, seq, received_at, kind, category, project, actor_id,
-                         dedup_id, device, body, payload)
+    "INSERT OR FAIL INTO events (place, stream_no, seq, received_at, kind, category, project, actor_id,
+                                 dedup_id, device, body, payload)
      SELECT * FROM",
     12,
     FILLED,
 );
 
 const TREE_NODES: Shape = Shape::Rows(
-    "INSERT INTO tree_nodes (stream_no, level, idx, hash) SELECT * FROM",
+    "INSERT OR FAIL INTO tree_nodes (stream_no, level, idx, hash) SELECT * FROM",
     4,
     FILLED,
 );
 
 const ANSWERS: Shape = Shape::Rows(
-    "INSERT INTO idempotent_answers (tenant_no, key_hash, request_hash, status, expires_at, body)
+    "INSERT OR FAIL INTO idempotent_answers (tenant_no, key_hash, request_hash, status, expires_at, body)
      SELECT * FROM",
     6,
     FILLED,
@@ -151,8 +154,14 @@ const PROGRESS: Shape = Shape::Rows(
     5,
     " WHERE column1 IS NOT NULL
      ON CONFLICT (webhook_no) DO UPDATE
-     SET    cursor = excluded.cursor, has_work = excluded.has_work, breaker = excluded.breaker
+     SET    cursor = max(cursor, excluded.cursor), breaker = excluded.breaker
      WHERE  tenant_no = excluded.tenant_no",
+);
+
+const RESTED: Shape = Shape::Rows(
+    "UPDATE webhook_progress SET has_work = 0 WHERE (webhook_no, tenant_no) IN",
+    2,
+    "",
 );
 
 /// The cursor of a webhook without work lies behind, so it is moved up to its new work; one with work stays as it is.
@@ -305,14 +314,6 @@ pub(super) struct Edges {
     pub(super) commits: bool,
 }
 
-impl Edges {
-    /// In the middle of a transaction.
-    pub(super) const NONE: Edges = Edges {
-        begins: false,
-        commits: false,
-    };
-}
-
 /// The texts that have been needed so far.
 #[derive(Default)]
 pub(super) struct Texts {
@@ -367,8 +368,12 @@ mod tests {
     #[test]
     fn a_batch_of_many_sizes_needs_few_texts() {
         let mut texts = Texts::default();
+        let edges = Edges {
+            begins: true,
+            commits: true,
+        };
         for rows in 1..=ROWS_MAX {
-            texts.get(Kind::Events, rows, Edges::NONE);
+            texts.get(Kind::Events, rows, edges);
         }
         assert_eq!(texts.made.len(), 9);
     }

@@ -72,7 +72,10 @@ impl Writer {
         if !is_next(append, tenant.head) {
             return Ok(Err(WriteError::HeadMoved { head: tenant.head }));
         }
-        let end = append.events.last().map_or(tenant.head, |event| event.position);
+        let end = append
+            .events
+            .last()
+            .map_or(tenant.head, |event| event.position);
         if end > POSITION_MAX {
             let says = "the tenant's log has no positions left";
             return Ok(Err(StoreError::Unavailable(says.to_owned()).into()));
@@ -140,7 +143,11 @@ impl Writer {
         if tenant.head != append.expected_head {
             return Ok(WriteError::HeadMoved { head: tenant.head });
         }
-        let mut keys: Vec<&[u8; 32]> = append.answers.iter().map(|answer| &answer.key_hash).collect();
+        let mut keys: Vec<&[u8; 32]> = append
+            .answers
+            .iter()
+            .map(|answer| &answer.key_hash)
+            .collect();
         keys.sort_unstable();
         if keys.windows(2).any(|pair| pair[0] == pair[1]) {
             return Ok(WriteError::AnswerTaken);

@@ -1,0 +1,160 @@
+//! `trunkline serve`: runs the engine until a signal comes.
+//!
+//! Decides the order in which things start and end. What each of them is decided elsewhere.
+
+use std::{future::Future, sync::Arc, time::Duration};
+
+use anyhow::Context as _;
+use clap::Args;
+use tokio::time::Instant;
+
+use super::{Failure, Global, print};
+use crate::{
+    assemble::{Given, Node},
+    config::Settings,
+    first_start::{self, Start},
+    http::{routes, server},
+    logging,
+    metrics::Metrics,
+    shutdown::{self, Stopper, Stopping},
+};
+
+/// How long the log may take to be written at the end.
+const LOG_ENDS_WITHIN: Duration = Duration::from_secs(5);
+/// What the engine gets at the end even if requests took all the time that there was.
+const ENGINE_ENDS_WITHIN_MIN: Duration = Duration::from_secs(1);
+
+/// The arguments of `trunkline serve`.
+#[derive(Debug, Default, Args)]
+pub(crate) struct Arguments {}
+
+/// A node that listens.
+pub(crate) struct Serving {
+    /// The node.
+    pub(crate) node: Node,
+    /// The address that a client on this machine can call.
+    pub(crate) url: String,
+    servers: Vec<actix_web::dev::Server>,
+    stopper: Stopper,
+    stopping: Stopping,
+    within: Duration,
+}
+
+/// Serves.
+pub(crate) fn run(global: &Global, _: &Arguments) -> Result<(), Failure> {
+    let settings = global.load()?.settings;
+    within_process(settings, |given, metrics| async move {
+        let region = given.settings.regions.default;
+        let serving = Serving::start(&given, metrics).await?;
+        let start = first_start::make_tenant(&serving.node, region)
+            .await
+            .context("make what the first start makes")?;
+        serving.wake().await?;
+        print(&first_start::greeting(&start, &serving.url, &serving.node))?;
+        if matches!(start, Start::First { .. }) {
+            serving
+                .node
+                .folder
+                .note_key_shown()
+                .context("note that the key was shown")?;
+        }
+        serving.until_told().await
+    })
+}
+
+/// Runs a server's work in a process that logs and counts, and writes the last lines at the end.
+pub(crate) fn within_process<W: Future<Output = Result<(), Failure>>>(
+    settings: Settings,
+    work: impl FnOnce(Given, Metrics) -> W,
+) -> Result<(), Failure> {
+    let given = Given::new(settings);
+    let logging = logging::start(&given.settings, &given.clock).context("start to log")?;
+    let metrics = Metrics::install(given.clock.clone()).context("start to count")?;
+    let outcome = actix_rt::System::new().block_on(work(given, metrics));
+    logging.finish(LOG_ENDS_WITHIN);
+    outcome
+}
+
+impl Serving {
+    /// Opens everything and takes the ports. Nobody is answered before the servers are awaited.
+    pub(crate) async fn start(given: &Given, metrics: Metrics) -> Result<Serving, Failure> {
+        let node = Node::open(given).await.map_err(Failure::assemble)?;
+        let (stopper, stopping) = shutdown::stopping();
+        actix_rt::spawn(metrics.clone().keep_up());
+        let options = server::ServerOptions {
+            settings: Arc::clone(&given.settings),
+            random: Arc::clone(&given.random),
+            metrics,
+            stopping: stopping.clone(),
+        };
+        let state = node.handler_state(&given.settings);
+        let listening = server::start(&options, move |app| {
+            state.add_to(app);
+            routes::configure(app);
+        })
+        .context("start the server")?;
+        let url = first_start::url_to_call(listening.address, listening.has_tls);
+        tracing::info!(url = url.as_str(), "requests are taken on {}", listening.url());
+        let mut servers = vec![listening.server];
+        if let Some(metrics) =
+            server::start_metrics(&options).context("start the server of metrics")?
+        {
+            tracing::info!("metrics are shown on {}/metrics", metrics.url());
+            servers.push(metrics.server);
+        }
+        let within = given.settings.server.shutdown_within();
+        Ok(Serving {
+            node,
+            url,
+            servers,
+            stopper,
+            stopping,
+            within,
+        })
+    }
+
+    /// Starts what must run unasked.
+    pub(crate) async fn wake(&self) -> Result<(), Failure> {
+        Ok(self
+            .node
+            .engine
+            .wake()
+            .await
+            .context("look for deliveries to make")?)
+    }
+
+    /// Answers until a signal comes, then ends in order.
+    pub(crate) async fn until_told(self) -> Result<(), Failure> {
+        let Serving {
+            node,
+            servers,
+            stopper,
+            mut stopping,
+            within,
+            ..
+        } = self;
+        let engine = node.engine.clone();
+        // Requests and deliveries share the time that there is.
+        let began_at = actix_rt::spawn(async move {
+            stopping.begun().await;
+            Instant::now()
+        });
+        let flush = async move {
+            let began_at = began_at.await.unwrap_or_else(|_| Instant::now());
+            let left = (began_at + within).saturating_duration_since(Instant::now());
+            engine.shut_down(left.max(ENGINE_ENDS_WITHIN_MIN)).await;
+        };
+        let outcome = shutdown::run(servers, stopper, within, flush).await;
+        node.end();
+        Ok(outcome.context("serve")?)
+    }
+}
+
+/// Writes to standard output, and makes sure that it arrived.
+pub(crate) fn show(text: &str) -> anyhow::Result<()> {
+    let mut output = std::io::stdout().lock();
+    let written = output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush());
+    written.context("write to standard output")
+}

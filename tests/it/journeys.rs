@@ -1,0 +1,11 @@
+//! What users do from beginning to end.
+
+mod command_line;
+mod first_start;
+mod main_job;
+mod metrics;
+mod restarts;
+mod retries;
+mod shutdown;
+mod tampering;
+mod troubled_webhooks;
