@@ -3,10 +3,7 @@
 //! Nothing stays half done if the process is killed in between: the tenant, its workspace and its key are one transaction,
 //! and a note in the data folder remembers a key that nobody may have seen.
 
-use std::{
-    fmt::Write as _,
-    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
-};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use actors::{EngineError, engine::TenantInput};
 use domain::{plan::PlanName, region::Region};
@@ -74,44 +71,34 @@ pub(crate) fn greeting(start: &Start, url: &str, node: &Node) -> String {
 fn text(start: &Start, url: &str, folder: &DataFolder, key_origin: KeyOrigin) -> String {
     let version = env!("CARGO_PKG_VERSION");
     let mut text = format!(
-        "Trunkline {version} serves {url} from {}\n",
-        folder.display()
+        "Trunkline {version} serves {url} from {}\nAPI documentation: {url}/docs\n",
+        folder.path().display()
     );
-    let mut line = |line: std::fmt::Arguments<'_>| {
-        writeln!(text, "{line}").expect("a string takes every line");
-    };
-    line(format_args!("API documentation: {url}/docs"));
-    if key_origin == KeyOrigin::Made {
-        let path = folder.join("master.key");
-        line(format_args!(
-            "\nA master key was made, and lies in {}. Keep a copy in a safe place:",
-            path.display()
-        ));
-        line(format_args!(
-            "whatever is sealed in this folder cannot be opened without it."
-        ));
+    let is_first = matches!(start, Start::First { .. });
+    // A first start that was cut short may have made the master key without a word.
+    if key_origin == KeyOrigin::Made || (is_first && key_origin == KeyOrigin::Kept) {
+        text += &format!(
+            "\nA master key was made, and lies in {}. Keep a copy in a safe place:\n\
+             whatever is sealed in this folder cannot be opened without it.\n",
+            folder.master_key_path().display()
+        );
     }
     match start {
         Start::First { key, region } => {
-            line(format_args!(
-                "\nThis is the first start: the tenant `{SLUG}` (plan enterprise, region {region}) was made,"
-            ));
-            line(format_args!(
-                "with the workspace `default`. Its API key is shown this once:\n"
-            ));
-            line(format_args!("    {key}\n"));
-            line(format_args!(
-                "Send an event, read it, and watch events come in:\n"
-            ));
+            text += &format!(
+                "\nThis is the first start: the tenant `{SLUG}` (plan enterprise, region {region}) was made,\n\
+                 with the workspace `default`. Its API key is shown this once:\n\n    {key}\n\n\
+                 Send an event, read it, and watch events come in:\n"
+            );
             for example in examples(url, key) {
-                line(format_args!("    {example}"));
+                text += &format!("\n    {example}\n");
             }
         }
         Start::KeyNotShown => {
-            line(format_args!(
-                "\nThe first start ended before it could show the key of the tenant `{SLUG}`. Make another one:"
-            ));
-            line(format_args!("\n    trunkline keys create --tenant {SLUG}"));
+            text += &format!(
+                "\nThe first start ended before it could show the key of the tenant `{SLUG}`. Make another one:\n\n    \
+                 trunkline keys create --tenant {SLUG}\n"
+            );
         }
         Start::Later => {}
     }

@@ -75,18 +75,25 @@ impl Signals {
     }
 }
 
-/// Serves until a signal comes, then ends in order: no new connections, `within` for what is in flight, then `flush`.
+/// Serves until a signal comes, or `end` names what else ends it, then ends in order: no new connections, `within` for what
+/// is in flight, then `flush`.
 ///
 /// A server that breaks ends the others in the same way; its error comes back.
 pub(crate) async fn run(
     servers: Vec<Server>,
     stopper: Stopper,
     within: Duration,
+    end: impl Future<Output = &'static str>,
     flush: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let mut signals = Signals::listen()?;
     let mut second = Signals::listen()?;
-    let first = async move { signals.next().await };
+    let first = async move {
+        tokio::select! {
+            name = signals.next() => name,
+            name = end => name,
+        }
+    };
     let at_once = async move {
         // Each listener hears every signal: the first of these is the one that began the end.
         second.next().await;

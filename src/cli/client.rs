@@ -11,7 +11,7 @@ use reqwest::{
     header::{AUTHORIZATION, CONTENT_TYPE},
 };
 use serde::Deserialize;
-use url::{Host, Url};
+use url::{Host, Url, form_urlencoded};
 
 /// How long a connection may take to open.
 const CONNECT_WITHIN: Duration = Duration::from_secs(5);
@@ -109,8 +109,11 @@ impl Api {
     }
 
     /// A request for a path such as `/v1/events`, to be completed.
-    pub(crate) fn get(&self, path: &str) -> RequestBuilder {
-        self.client.get(self.at(path)).header(AUTHORIZATION, &self.authorization)
+    pub(crate) fn get(&self, path: &str, query: &[(&str, &str)]) -> RequestBuilder {
+        let mut text = form_urlencoded::Serializer::new(String::new());
+        let text = text.extend_pairs(query).finish();
+        let url = format!("{}?{text}", self.at(path));
+        self.client.get(url).header(AUTHORIZATION, &self.authorization)
     }
 
     /// Posts JSON and answers the body of the answer.

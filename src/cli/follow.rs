@@ -77,7 +77,7 @@ async fn open(
     selection: &Selection,
     last_id: Option<&str>,
 ) -> Result<Response, CallError> {
-    let mut request = api.get(TAIL).query(&selection.query(last_id));
+    let mut request = api.get(TAIL, &selection.query(last_id));
     if let Some(last_id) = last_id {
         request = request.header("last-event-id", last_id);
     }

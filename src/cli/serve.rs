@@ -2,7 +2,11 @@
 //!
 //! Decides the order in which things start and end. What each of them is decided elsewhere.
 
-use std::{future::Future, sync::Arc, time::Duration};
+use std::{
+    future::{Future, pending},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -125,6 +129,11 @@ impl Serving {
 
     /// Answers until a signal comes, then ends in order.
     pub(crate) async fn until_told(self) -> Result<(), Failure> {
+        self.until(pending()).await
+    }
+
+    /// Answers until a signal comes or `end` names what else ends it, then ends in order.
+    pub(crate) async fn until(self, end: impl Future<Output = &'static str>) -> Result<(), Failure> {
         let Serving {
             node,
             servers,
@@ -144,17 +153,8 @@ impl Serving {
             let left = (began_at + within).saturating_duration_since(Instant::now());
             engine.shut_down(left.max(ENGINE_ENDS_WITHIN_MIN)).await;
         };
-        let outcome = shutdown::run(servers, stopper, within, flush).await;
+        let outcome = shutdown::run(servers, stopper, within, end, flush).await;
         node.end();
         Ok(outcome.context("serve")?)
     }
-}
-
-/// Writes to standard output, and makes sure that it arrived.
-pub(crate) fn show(text: &str) -> anyhow::Result<()> {
-    let mut output = std::io::stdout().lock();
-    let written = output
-        .write_all(text.as_bytes())
-        .and_then(|()| output.flush());
-    written.context("write to standard output")
 }

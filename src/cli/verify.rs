@@ -8,7 +8,6 @@ use std::{
     path::PathBuf,
 };
 
-use anyhow::Context as _;
 use clap::Args;
 use domain::{
     checkpoint::NoteVerifier,

@@ -68,7 +68,15 @@ mod tests {
     #[test]
     fn nothing_of_the_page_comes_from_elsewhere() {
         for text in [html(), STYLE] {
-            for outside in ["src=", "href=\"http", "//cdn", "@import", "url(", "<script", "style="] {
+            for outside in [
+                "src=",
+                "href=\"http",
+                "//cdn",
+                "@import",
+                "url(",
+                "<script",
+                "style=",
+            ] {
                 assert!(!text.contains(outside), "{outside}");
             }
         }
@@ -79,6 +87,10 @@ mod tests {
         let response = page().await;
         let policy = response.headers().get(CONTENT_SECURITY_POLICY).unwrap();
         assert!(policy.to_str().unwrap().starts_with("default-src 'none'"));
-        assert!(file(web::Path::from("../../etc/passwd".to_owned())).await.is_err());
+        assert!(
+            file(web::Path::from("../../etc/passwd".to_owned()))
+                .await
+                .is_err()
+        );
     }
 }

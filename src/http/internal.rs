@@ -171,10 +171,7 @@ pub(crate) async fn panic(
     settings: web::Data<Settings>,
 ) -> Answer {
     if !settings.engine.faults {
-        return Err(Problem::new(
-            Code::NotFound,
-            "there is nothing at this path",
-        ));
+        return Err(Problem::new(Code::NotFound, "faults are not enabled here"));
     }
     let mut members = Members::parse(&body.0, &["kind", "key"])?;
     let kind = members.take("kind", |value| {

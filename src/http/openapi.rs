@@ -12,7 +12,9 @@ const DOCUMENT: &str = include_str!("openapi/openapi.json");
 /// Answers the document.
 #[expect(clippy::unused_async, reason = "handlers are async")]
 pub(crate) async fn document() -> HttpResponse {
-    HttpResponse::Ok().content_type(ContentType::json()).body(DOCUMENT)
+    HttpResponse::Ok()
+        .content_type(ContentType::json())
+        .body(DOCUMENT)
 }
 
 /// The document as a value.

@@ -10,10 +10,12 @@ use actix_web::{
 };
 
 use super::{
-    audit_logs, body::BatchBody, docs, events, exports, health, inbox, ingest, internal, keys,
+    audit_logs,
+    body::BatchBody,
+    dead_letters, deliveries, docs, events, exports, health, inbox, ingest, internal, keys, older,
     openapi, operations,
     problem::{self, Code, Problem},
-    regions, signup, tail, workspaces,
+    regions, signup, tail, webhooks, workspaces,
 };
 
 /// A path, and the methods that it takes.
@@ -47,6 +49,24 @@ routes! {
     "/v1/inbox" { get: inbox::read }
     "/v1/inbox/ack" { post: inbox::acknowledge_range }
     "/v1/inbox/seek" { post: inbox::seek }
+
+    "/v1/webhooks" { get: webhooks::list, post: webhooks::create }
+    "/v1/webhooks/{id}" {
+        get: webhooks::get, put: webhooks::replace, patch: webhooks::update, delete: webhooks::delete
+    }
+    "/v1/webhooks/{id}/test" { post: webhooks::test }
+    "/v1/webhooks/{id}/pause" { post: webhooks::pause }
+    "/v1/webhooks/{id}/resume" { post: webhooks::resume }
+    "/v1/webhooks/{id}/rotate-secret" { post: webhooks::rotate_secret }
+    "/v1/webhooks/{id}/replay" { post: webhooks::replay }
+    "/v1/webhooks/{id}/replays" { get: webhooks::list_replays }
+    "/v1/webhooks/{id}/replays/{replay_id}" { get: webhooks::get_replay }
+    "/v1/webhooks/{id}/deliveries" { get: deliveries::list }
+    "/v1/deliveries/{id}" { get: deliveries::get }
+    "/v1/dead-letters" { get: dead_letters::list }
+    "/v1/dead-letters/replay" { post: dead_letters::replay_many }
+    "/v1/dead-letters/{id}" { get: dead_letters::get, delete: dead_letters::delete }
+    "/v1/dead-letters/{id}/replay" { post: dead_letters::replay }
 
     "/v1/keys" { get: keys::list, post: keys::create }
     "/v1/keys/{id}" { get: keys::get, patch: keys::update, delete: keys::revoke }
@@ -90,6 +110,8 @@ routes! {
     "/api/keys/generate" { post: signup::generate }
     "/api/keys" { get: keys::own }
     "/api/keys/rotate" { post: keys::rotate_own }
+    "/api/webhook/config" { post: older::configure_webhook }
+    "/api/events" (BatchBody) { post: older::send }
     "/api/inbox" { get: inbox::read }
     "/api/ack/{id}" { post: inbox::acknowledge_one }
 }
@@ -103,7 +125,10 @@ fn resource(path: &str, allowed: &'static [&'static str]) -> Resource {
 
 fn not_allowed(request: &HttpRequest, allowed: &[&str]) -> Problem {
     let allowed = allowed.join(", ").to_uppercase();
-    let detail = format!("{} is not for this path: expected {allowed}", request.method());
+    let detail = format!(
+        "{} is not for this path: expected {allowed}",
+        request.method()
+    );
     let problem = Problem::new(Code::MethodNotAllowed, detail);
     match HeaderValue::from_str(&allowed) {
         Ok(allowed) => problem.with_header(ALLOW, allowed),
@@ -115,7 +140,11 @@ fn not_allowed(request: &HttpRequest, allowed: &[&str]) -> Problem {
 mod tests {
     use std::collections::HashSet;
 
-    use actix_web::{App, http::StatusCode, test};
+    use actix_web::{
+        App,
+        http::StatusCode,
+        test::{TestRequest, call_service, init_service},
+    };
 
     use super::*;
 
@@ -129,9 +158,9 @@ mod tests {
 
     #[actix_web::test]
     async fn a_method_that_a_path_does_not_take_is_told_which_ones_it_takes() {
-        let app = test::init_service(App::new().configure(configure)).await;
-        let request = test::TestRequest::delete().uri("/v1/keys").to_request();
-        let response = test::call_service(&app, request).await;
+        let app = init_service(App::new().configure(configure)).await;
+        let request = TestRequest::delete().uri("/v1/keys").to_request();
+        let response = call_service(&app, request).await;
         assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
         assert_eq!(response.headers().get(ALLOW).unwrap(), "GET, POST");
     }

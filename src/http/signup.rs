@@ -28,10 +28,7 @@ pub(crate) async fn generate(
     settings: web::Data<Settings>,
 ) -> Answer {
     if !settings.signup.enabled {
-        return Err(Problem::new(
-            Code::NotFound,
-            "signing up is not open here",
-        ));
+        return Err(Problem::new(Code::NotFound, "signing up is not open here"));
     }
     let mut members = Members::parse(&body.0, &["name", "organization_name"])?;
     let name = members.text("name", NAME_LENGTH_MAX).value();

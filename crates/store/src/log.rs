@@ -126,10 +126,7 @@ pub trait RegionLog: Send + Sync + 'static {
     /// start-up.
     async fn tenants_with_work(&self) -> Result<Vec<TenantId>, StoreError>;
     /// Where every webhook of the tenant stands that has ever had work.
-    async fn webhook_progress(
-        &self,
-        tenant: TenantId,
-    ) -> Result<Vec<WebhookProgress>, StoreError>;
+    async fn webhook_progress(&self, tenant: TenantId) -> Result<Vec<WebhookProgress>, StoreError>;
     /// Positions above `above` that have been settled for the webhook (delivered or dead), ascending.
     async fn settled_above(
         &self,
@@ -163,7 +160,9 @@ pub trait RegionLog: Send + Sync + 'static {
         tenant: TenantId,
         query: &DeadLetterQuery,
     ) -> Result<Vec<Exception>, StoreError>;
-    /// The delivery standing of these positions over all webhooks of the tenant (for `GET /v1/inbox?status=`).
+    /// The delivery standing of these positions over all webhooks of the tenant (for `GET /v1/inbox?status=`), ascending:
+    /// dead if it is dead for any, else retrying if any retries, else delivered. Positions of which nothing is recorded are
+    /// left out.
     async fn standings(
         &self,
         tenant: TenantId,

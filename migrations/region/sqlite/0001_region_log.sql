@@ -90,9 +90,8 @@ CREATE TABLE exceptions (
     PRIMARY KEY (webhook_no, position)
 ) STRICT, WITHOUT ROWID;
 
-CREATE INDEX exceptions_retrying ON exceptions (webhook_no, at)          WHERE state = 1;
-CREATE INDEX exceptions_dead     ON exceptions (tenant_no, position)     WHERE state = 3;
-CREATE INDEX exceptions_by_event ON exceptions (tenant_no, position, state);
+CREATE INDEX exceptions_retrying ON exceptions (webhook_no, at)      WHERE state = 1;
+CREATE INDEX exceptions_dead     ON exceptions (tenant_no, position) WHERE state = 3;
 
 -- Appended and swept like the idempotent answers; large rows never move other rows about.
 CREATE TABLE attempts (

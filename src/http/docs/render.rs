@@ -21,7 +21,10 @@ struct Escaped<'a>(&'a str);
 
 /// Draws the whole page.
 pub(super) fn page(document: &Value) -> String {
-    let mut drawing = Drawing { document, html: String::new() };
+    let mut drawing = Drawing {
+        document,
+        html: String::new(),
+    };
     // Writing into a string does not fail.
     match drawing.page() {
         Ok(()) | Err(fmt::Error) => drawing.html,
@@ -45,7 +48,12 @@ impl Drawing<'_> {
         self.html.push_str("<main>");
         for tag in list(&self.document["tags"]) {
             let (name, about) = (text(&tag["name"]), text(&tag["description"]));
-            write!(self.html, "<section><h2>{}</h2><p>{}</p>", Escaped(name), Escaped(about))?;
+            write!(
+                self.html,
+                "<section><h2>{}</h2><p>{}</p>",
+                Escaped(name),
+                Escaped(about)
+            )?;
             for (path, method, operation) in operations(self.document, name) {
                 self.operation(path, method, operation)?;
             }
@@ -88,7 +96,11 @@ impl Drawing<'_> {
             write!(self.html, "<p>{}</p>", Escaped(about))?;
         }
         if let Some(permission) = operation["x-permission"].as_str() {
-            write!(self.html, "<p>Permission: <code>{}</code></p>", Escaped(permission))?;
+            write!(
+                self.html,
+                "<p>Permission: <code>{}</code></p>",
+                Escaped(permission)
+            )?;
         }
         self.parameters(operation)?;
         self.body(operation)?;
@@ -106,7 +118,11 @@ impl Drawing<'_> {
         for parameter in parameters {
             let parameter = self.resolve(parameter);
             let schema = &parameter["schema"];
-            let about = [text(&parameter["description"]), &limits(self.resolve(schema))].join(" ");
+            let about = [
+                text(&parameter["description"]),
+                &limits(self.resolve(schema)),
+            ]
+            .join(" ");
             let what = format!("{}: {}", text(&parameter["in"]), kind(schema));
             let is_required = parameter["required"] == true;
             self.row(text(&parameter["name"]), is_required, &what, &about)?;
@@ -118,8 +134,16 @@ impl Drawing<'_> {
     fn body(&mut self, operation: &Value) -> fmt::Result {
         let body = &operation["requestBody"];
         for (media_type, media) in members(&body["content"]) {
-            let optional = if body["required"] == true { "" } else { " (optional)" };
-            write!(self.html, "<h4>Body: {}{optional}</h4>", Escaped(media_type))?;
+            let optional = if body["required"] == true {
+                ""
+            } else {
+                " (optional)"
+            };
+            write!(
+                self.html,
+                "<h4>Body: {}{optional}</h4>",
+                Escaped(media_type)
+            )?;
             self.shape(&media["schema"])?;
             if let Some(example) = media.get("example") {
                 let example = serde_json::to_string_pretty(example).unwrap_or_default();
@@ -210,8 +234,12 @@ impl<'a> Drawing<'a> {
     where
         'a: 'b,
     {
-        let target = value["$ref"].as_str().and_then(|reference| reference.strip_prefix('#'));
-        target.and_then(|pointer| self.document.pointer(pointer)).unwrap_or(value)
+        let target = value["$ref"]
+            .as_str()
+            .and_then(|reference| reference.strip_prefix('#'));
+        target
+            .and_then(|pointer| self.document.pointer(pointer))
+            .unwrap_or(value)
     }
 }
 
@@ -228,10 +256,7 @@ impl fmt::Display for Escaped<'_> {
     }
 }
 
-fn operations<'a>(
-    document: &'a Value,
-    tag: &str,
-) -> Vec<(&'a str, &'static str, &'a Value)> {
+fn operations<'a>(document: &'a Value, tag: &str) -> Vec<(&'a str, &'static str, &'a Value)> {
     let mut found = Vec::new();
     for (path, item) in members(&document["paths"]) {
         for method in METHODS {
@@ -250,10 +275,18 @@ fn kind(schema: &Value) -> String {
         return reference.rsplit('/').next().unwrap_or_default().to_owned();
     }
     let either = |options: &Value, between: &str| {
-        list(options).iter().map(kind).collect::<Vec<_>>().join(between)
+        list(options)
+            .iter()
+            .map(kind)
+            .collect::<Vec<_>>()
+            .join(between)
     };
     let words = |values: &Value| {
-        list(values).iter().map(ToString::to_string).collect::<Vec<_>>().join(" | ")
+        list(values)
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join(" | ")
     };
     if schema.get("enum").is_some() {
         return words(&schema["enum"]);
@@ -265,7 +298,9 @@ fn kind(schema: &Value) -> String {
         return either(&schema["allOf"], " & ");
     }
     let types = match &schema["type"] {
-        Value::String(one) if one == "array" => return format!("list of {}", kind(&schema["items"])),
+        Value::String(one) if one == "array" => {
+            return format!("list of {}", kind(&schema["items"]));
+        }
         Value::String(one) => one.clone(),
         Value::Array(many) => many.iter().map(text).collect::<Vec<_>>().join(" | "),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => "anything".to_owned(),
@@ -299,7 +334,10 @@ fn limits(schema: &Value) -> String {
 
 /// The words for a schema, which lead to its shape if it has a name.
 fn linked(words: &str, schema: &Value) -> String {
-    match schema["$ref"].as_str().and_then(|reference| reference.rsplit('/').next()) {
+    match schema["$ref"]
+        .as_str()
+        .and_then(|reference| reference.rsplit('/').next())
+    {
         Some(name) => format!("<a href=\"#shape-{0}\">{0}</a>", Escaped(name)),
         None => Escaped(words).to_string(),
     }
@@ -334,13 +372,22 @@ mod tests {
     fn a_schema_is_said_in_a_few_words() {
         for (schema, words) in [
             (json!({"$ref": "#/components/schemas/Key"}), "Key"),
-            (json!({"type": "array", "items": {"type": "string"}}), "list of string"),
-            (json!({"type": ["string", "null"], "format": "date-time"}), "string | null (date-time)"),
+            (
+                json!({"type": "array", "items": {"type": "string"}}),
+                "list of string",
+            ),
+            (
+                json!({"type": ["string", "null"], "format": "date-time"}),
+                "string | null (date-time)",
+            ),
             (json!({"enum": ["a", "b"]}), "\"a\" | \"b\""),
             (json!({}), "anything"),
         ] {
             assert_eq!(kind(&schema), words);
         }
-        assert_eq!(limits(&json!({"minimum": 1, "maximum": 5, "default": 2})), "1 to 5. Default 2.");
+        assert_eq!(
+            limits(&json!({"minimum": 1, "maximum": 5, "default": 2})),
+            "1 to 5. Default 2."
+        );
     }
 }

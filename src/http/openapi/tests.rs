@@ -40,12 +40,16 @@ fn every_route_is_in_the_document_and_every_path_of_it_is_a_route() {
     let served: BTreeSet<(String, String)> = ROUTES
         .iter()
         .flat_map(|(path, methods)| {
-            methods.iter().map(|method| ((*path).to_owned(), (*method).to_owned()))
+            methods
+                .iter()
+                .map(|method| ((*path).to_owned(), (*method).to_owned()))
         })
         .collect();
     let document = document();
-    let described: BTreeSet<(String, String)> =
-        operations(&document).into_iter().map(|(path, method, _)| (path, method)).collect();
+    let described: BTreeSet<(String, String)> = operations(&document)
+        .into_iter()
+        .map(|(path, method, _)| (path, method))
+        .collect();
     let missing: Vec<_> = served.difference(&described).collect();
     let invented: Vec<_> = described.difference(&served).collect();
     assert!(missing.is_empty(), "not in the document: {missing:?}");
@@ -62,7 +66,10 @@ fn every_code_of_a_problem_is_listed() {
 #[test]
 fn every_permission_is_listed() {
     let listed = document()["components"]["schemas"]["Permission"]["examples"].clone();
-    let names: Vec<&str> = Permission::ALL.iter().map(|permission| permission.name()).collect();
+    let names: Vec<&str> = Permission::ALL
+        .iter()
+        .map(|permission| permission.name())
+        .collect();
     assert_eq!(listed, serde_json::json!(names));
 }
 
@@ -108,14 +115,21 @@ fn every_operation_says_what_a_reader_needs() {
         assert!(answers.keys().any(|status| status.starts_with('2')), "{at}");
         for part in path.split('/').filter(|part| part.starts_with('{')) {
             let part = part.trim_matches(['{', '}']);
-            let resolved = operation["parameters"].as_array().unwrap().iter().map(|parameter| {
-                match parameter["$ref"].as_str() {
+            let resolved = operation["parameters"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|parameter| match parameter["$ref"].as_str() {
                     Some(reference) => document.pointer(&reference[1..]).unwrap(),
                     None => parameter,
-                }
-            });
-            let is_there = |parameter: &Value| parameter["name"] == part && parameter["in"] == "path";
-            assert_eq!(resolved.filter(|parameter| is_there(parameter)).count(), 1, "{at}: {part}");
+                });
+            let is_there =
+                |parameter: &Value| parameter["name"] == part && parameter["in"] == "path";
+            assert_eq!(
+                resolved.filter(|parameter| is_there(parameter)).count(),
+                1,
+                "{at}: {part}"
+            );
         }
     }
 }

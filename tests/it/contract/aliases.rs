@@ -10,27 +10,46 @@ async fn older_paths_of_events_work() {
     let engine = Engine::start().await;
     let client = engine.client();
     let event = json!({ "action": "a", "metadata": 1 });
-    client.post("/v1/key/workspace/events", &event).await.ok(202);
+    client
+        .post("/v1/key/workspace/events", &event)
+        .await
+        .ok(202);
     for path in ["/v1/key/workspace/events", "/v1/key/company/events"] {
         let events = client.get(path).await.ok(200).data();
         assert_eq!(events.as_array().unwrap().len(), 1, "{path}");
     }
     let regions = client.get("/v1/regions").await.ok(200).json();
-    assert_eq!(client.get("/v1/key/company/regions").await.ok(200).json(), regions);
+    assert_eq!(
+        client.get("/v1/key/company/regions").await.ok(200).json(),
+        regions
+    );
 }
 
 #[tokio::test]
 async fn older_paths_of_exports_and_the_tail_work() {
     let engine = Engine::start().await;
     let client = engine.client();
-    client.send_event(&json!({ "type": "a", "payload": 1 })).await;
+    client
+        .send_event(&json!({ "type": "a", "payload": 1 }))
+        .await;
     for scope in ["company", "workspace"] {
-        let json = client.get(&format!("/v1/key/{scope}/export.json")).await.ok(200).data();
+        let json = client
+            .get(&format!("/v1/key/{scope}/export.json"))
+            .await
+            .ok(200)
+            .data();
         assert_eq!(json.as_array().unwrap().len(), 1);
-        let csv = client.get(&format!("/v1/key/{scope}/export.csv")).await.ok(200).text();
+        let csv = client
+            .get(&format!("/v1/key/{scope}/export.csv"))
+            .await
+            .ok(200)
+            .text();
         assert_eq!(csv.lines().count(), 2);
     }
-    let response = client.get("/v1/key/workspace/events/tail?from=earliest").stream().await;
+    let response = client
+        .get("/v1/key/workspace/events/tail?from=earliest")
+        .stream()
+        .await;
     let mut tail = crate::harness::Tail::of(response).await;
     assert_eq!(tail.event().await.unwrap().id, Some(1));
 }
@@ -40,12 +59,23 @@ async fn older_paths_of_the_inbox_work() {
     let engine = Engine::start().await;
     let client = engine.client();
     for n in 1..=5 {
-        client.send_event(&json!({ "type": "a", "payload": n })).await;
+        client
+            .send_event(&json!({ "type": "a", "payload": n }))
+            .await;
     }
     let payloads = |events: &Value| -> Vec<u64> {
-        events.as_array().unwrap().iter().filter_map(|event| event["payload"].as_u64()).collect()
+        events
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|event| event["payload"].as_u64())
+            .collect()
     };
-    let page = client.get("/api/inbox?limit=2&offset=1").await.ok(200).data();
+    let page = client
+        .get("/api/inbox?limit=2&offset=1")
+        .await
+        .ok(200)
+        .data();
     assert_eq!(payloads(&page), [2, 3]);
     let path = format!("/api/ack/{}", text(&page[0], "id"));
     client.post(&path, &json!({})).await.ok(200);
@@ -58,14 +88,21 @@ async fn an_event_for_the_webhook_needs_one() {
     let engine = Engine::start().await;
     let client = engine.client();
     let event = json!({ "type": "a", "payload": 1 });
-    client.post("/api/events", &event).await.problem(422, "no_webhook");
+    client
+        .post("/api/events", &event)
+        .await
+        .problem(422, "no_webhook");
     let sink = Sink::start().await;
     let configure = |url: &str| client.post("/api/webhook/config", &json!({ "webhook_url": url }));
     let first = configure("https://example.com").await;
     assert!(matches!(first.status, 200 | 201), "{}", first.text());
     let second = configure(&sink.url()).await;
     assert!(matches!(second.status, 200 | 201), "{}", second.text());
-    assert_eq!(client.every_page("/v1/webhooks").await.len(), 1, "it was changed, not added");
+    assert_eq!(
+        client.every_page("/v1/webhooks").await.len(),
+        1,
+        "it was changed, not added"
+    );
     client.post("/api/events", &event).await.ok(202);
     sink.wait_for(1).await;
 }
@@ -95,15 +132,25 @@ async fn nobody_signs_up_unless_it_is_allowed() {
     let answer = open.anonymous().post("/api/keys/generate", &body).await;
     assert!(matches!(answer.status, 200 | 201), "{}", answer.text());
     let client = open.anonymous().with_key(find_key(&answer.text()).unwrap());
-    client.send_event(&json!({ "type": "a", "payload": 1 })).await;
-    assert_eq!(open.client().every_page("/v1/events").await.len(), 0, "a tenant of its own");
+    client
+        .send_event(&json!({ "type": "a", "payload": 1 }))
+        .await;
+    assert_eq!(
+        open.client().every_page("/v1/events").await.len(),
+        0,
+        "a tenant of its own"
+    );
 }
 
 #[tokio::test]
 async fn methods_that_older_paths_do_not_have_are_refused() {
     let engine = Engine::start().await;
     let client = engine.client();
-    for path in ["/v1/key/company/events", "/api/keys/rotate", "/api/webhook/config"] {
+    for path in [
+        "/v1/key/company/events",
+        "/api/keys/rotate",
+        "/api/webhook/config",
+    ] {
         let answer = client.call(Method::DELETE, path).await;
         answer.problem(405, "method_not_allowed");
     }

@@ -10,7 +10,9 @@ use crate::harness::{Behaviour, Client, Engine, Sink, client::text, until};
 async fn with_dead_letters(client: &Client, sink: &Sink, count: usize) -> Value {
     let webhook = make(client, json!({ "url": sink.url() })).await;
     for n in 1..=count {
-        client.send_event(&json!({ "type": "a", "payload": n })).await;
+        client
+            .send_event(&json!({ "type": "a", "payload": n }))
+            .await;
     }
     until("all deliveries are dead", async || {
         (client.every_page("/v1/dead-letters").await.len() == count).then_some(())
@@ -27,7 +29,10 @@ async fn a_refused_delivery_is_a_dead_letter_at_once() {
     let webhook = with_dead_letters(&client, &sink, 1).await;
     assert_eq!(sink.count(), 1, "a refusal is not tried again");
     let listed = client.every_page("/v1/dead-letters").await;
-    let read = client.get(&format!("/v1/dead-letters/{}", text(&listed[0], "id"))).await.ok(200);
+    let read = client
+        .get(&format!("/v1/dead-letters/{}", text(&listed[0], "id")))
+        .await
+        .ok(200);
     assert_eq!(read.data()["webhook_id"], webhook["id"]);
     assert!(read.text().contains("400"), "{}", read.text());
 }
@@ -57,9 +62,16 @@ async fn all_dead_letters_are_sent_again_when_asked() {
     let sink = Sink::that(Behaviour::Answer(400)).await;
     with_dead_letters(&client, &sink, 5).await;
     sink.now(Behaviour::Answer(200));
-    client.post("/v1/dead-letters/replay", &json!({})).await.ok(202);
+    client
+        .post("/v1/dead-letters/replay", &json!({}))
+        .await
+        .ok(202);
     until("none is left", async || {
-        client.every_page("/v1/dead-letters").await.is_empty().then_some(())
+        client
+            .every_page("/v1/dead-letters")
+            .await
+            .is_empty()
+            .then_some(())
     })
     .await;
     assert_eq!(sink.count(), 10);
@@ -75,8 +87,14 @@ async fn a_dead_letter_that_is_deleted_is_gone() {
     let path = format!("/v1/dead-letters/{}", text(&listed[0], "id"));
     client.call(Method::DELETE, &path).await.ok(204);
     client.get(&path).await.problem(404, "not_found");
-    client.call(Method::DELETE, &path).await.problem(404, "not_found");
-    client.post(&format!("{path}/replay"), &json!({})).await.problem(404, "not_found");
+    client
+        .call(Method::DELETE, &path)
+        .await
+        .problem(404, "not_found");
+    client
+        .post(&format!("{path}/replay"), &json!({}))
+        .await
+        .problem(404, "not_found");
     assert_eq!(client.every_page("/v1/dead-letters").await.len(), 1);
 }
 
@@ -101,5 +119,8 @@ async fn dead_letters_survive_a_kill() {
     with_dead_letters(&engine.client(), &sink, 3).await;
     engine.kill_9().await;
     engine.start_again().await;
-    assert_eq!(engine.client().every_page("/v1/dead-letters").await.len(), 3);
+    assert_eq!(
+        engine.client().every_page("/v1/dead-letters").await.len(),
+        3
+    );
 }

@@ -6,7 +6,13 @@ use crate::harness::{Client, Engine, client::text};
 
 /// Six events that differ in everything that can be asked for.
 async fn fill(client: &Client) {
-    client.post("/v1/workspaces", &json!({ "slug": "other", "name": "Other" })).await.ok(201);
+    client
+        .post(
+            "/v1/workspaces",
+            &json!({ "slug": "other", "name": "Other" }),
+        )
+        .await
+        .ok(201);
     let events = json!([
         { "type": "user.login", "payload": 1, "category": "auth", "actor": { "id": "ada" } },
         { "type": "user.logout", "payload": 2, "category": "auth", "actor": { "id": "bob" } },
@@ -19,7 +25,10 @@ async fn fill(client: &Client) {
 }
 
 fn payloads(events: &[Value]) -> Vec<u64> {
-    events.iter().map(|event| event["payload"].as_u64().expect("a number")).collect()
+    events
+        .iter()
+        .map(|event| event["payload"].as_u64().expect("a number"))
+        .collect()
 }
 
 #[tokio::test]
@@ -48,7 +57,9 @@ async fn filters_find_what_they_name_and_nothing_else() {
         ("from=2999-01-01T00:00:00Z", &[]),
     ];
     for (query, expected) in cases {
-        let found = client.every_page(&format!("/v1/events?order=asc&{query}")).await;
+        let found = client
+            .every_page(&format!("/v1/events?order=asc&{query}"))
+            .await;
         assert_eq!(payloads(&found), *expected, "{query}");
     }
 }
@@ -58,10 +69,16 @@ async fn the_oldest_events_come_first_unless_asked_otherwise() {
     let engine = Engine::start().await;
     let client = engine.client();
     fill(&client).await;
-    for (query, expected) in
-        [("", [1, 2, 3, 4, 5, 6]), ("order=desc", [6, 5, 4, 3, 2, 1]), ("order=asc", [1, 2, 3, 4, 5, 6])]
-    {
-        let found = client.get(&format!("/v1/events?{query}")).await.ok(200).data();
+    for (query, expected) in [
+        ("", [1, 2, 3, 4, 5, 6]),
+        ("order=desc", [6, 5, 4, 3, 2, 1]),
+        ("order=asc", [1, 2, 3, 4, 5, 6]),
+    ] {
+        let found = client
+            .get(&format!("/v1/events?{query}"))
+            .await
+            .ok(200)
+            .data();
         assert_eq!(payloads(found.as_array().unwrap()), expected, "{query}");
     }
 }
@@ -85,7 +102,10 @@ async fn a_page_names_the_next_one_in_its_link() {
     let engine = Engine::start().await;
     let client = engine.client();
     fill(&client).await;
-    let first = client.get("/v1/events?order=asc&limit=4&type=*").await.ok(200);
+    let first = client
+        .get("/v1/events?order=asc&limit=4&type=*")
+        .await
+        .ok(200);
     let link = first.header("link").expect("there is more").to_owned();
     let target = link.split(['<', '>']).nth(1).unwrap();
     assert!(link.contains(r#"rel="next""#), "{link}");
@@ -103,9 +123,16 @@ async fn events_are_found_by_the_time_at_which_they_came() {
     fill(&client).await;
     let all = client.every_page("/v1/events?order=asc").await;
     let third = text(&all[2], "received_at");
-    let from = client.every_page(&format!("/v1/events?order=asc&from={third}")).await;
-    let to = client.every_page(&format!("/v1/events?order=asc&to={third}")).await;
-    assert!(from.contains(&all[2]) && from.contains(&all[5]), "`from` is part of it");
+    let from = client
+        .every_page(&format!("/v1/events?order=asc&from={third}"))
+        .await;
+    let to = client
+        .every_page(&format!("/v1/events?order=asc&to={third}"))
+        .await;
+    assert!(
+        from.contains(&all[2]) && from.contains(&all[5]),
+        "`from` is part of it"
+    );
     assert!(!to.contains(&all[2]), "`to` is not");
     assert_eq!(from.len() + to.len(), all.len());
 }
@@ -115,9 +142,23 @@ async fn parameters_that_make_no_sense_are_bad_requests() {
     let engine = Engine::start().await;
     let client = engine.client();
     for query in [
-        "limit=0", "limit=501", "limit=x", "cursor=nonsense", "cursor=", "order=up", "after=-1", "after=x",
-        "from=yesterday", "to=1", "type=a..b", "device=x", "colour=red",
+        "limit=0",
+        "limit=501",
+        "limit=x",
+        "cursor=nonsense",
+        "cursor=",
+        "order=up",
+        "after=-1",
+        "after=x",
+        "from=yesterday",
+        "to=1",
+        "type=a..b",
+        "device=x",
+        "colour=red",
     ] {
-        client.get(&format!("/v1/events?{query}")).await.problem(400, "bad_request");
+        client
+            .get(&format!("/v1/events?{query}"))
+            .await
+            .problem(400, "bad_request");
     }
 }

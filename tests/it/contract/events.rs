@@ -10,7 +10,10 @@ use crate::harness::{
 #[tokio::test]
 async fn an_accepted_event_is_answered_with_its_receipt() {
     let engine = Engine::start().await;
-    let receipt = engine.client().send_event(&json!({ "type": "order.paid", "payload": 1 })).await;
+    let receipt = engine
+        .client()
+        .send_event(&json!({ "type": "order.paid", "payload": 1 }))
+        .await;
     insta::assert_json_snapshot!(receipt, {
         ".id" => "evt_…", ".workspace" => "ws_…", ".hash" => "…", ".received_at" => "…",
     }, @r#"
@@ -29,7 +32,10 @@ async fn an_accepted_event_is_answered_with_its_receipt() {
     assert!(text(&receipt, "workspace").starts_with("ws_"));
     assert_eq!(text(&receipt, "hash").len(), 64);
     let received_at = text(&receipt, "received_at");
-    assert!(received_at.ends_with('Z') && received_at.len() == 27, "microseconds: {received_at}");
+    assert!(
+        received_at.ends_with('Z') && received_at.len() == 27,
+        "microseconds: {received_at}"
+    );
 }
 
 #[tokio::test]
@@ -49,7 +55,11 @@ async fn an_event_is_read_as_it_was_sent() {
         "trace_id": "0af7651916cd43dd8448eb211c80319c",
     });
     let receipt = client.send_event(&sent).await;
-    let read = client.get(&format!("/v1/events/{}", text(&receipt, "id"))).await.ok(200).data();
+    let read = client
+        .get(&format!("/v1/events/{}", text(&receipt, "id")))
+        .await
+        .ok(200)
+        .data();
     for (member, value) in sent.as_object().unwrap() {
         assert_eq!(&read[member], value, "{member}");
     }
@@ -80,8 +90,15 @@ async fn a_payload_comes_back_byte_for_byte() {
         let body = format!(r#"{{"type":"exact.bytes","payload":{payload}}}"#);
         let call = client.call(reqwest::Method::POST, "/v1/events");
         let receipt = call.body("application/json", body).await.ok(202).data();
-        let read = client.get(&format!("/v1/events/{}", text(&receipt, "id"))).await.ok(200);
-        assert!(read.text().contains(payload), "{payload} in {}", read.text());
+        let read = client
+            .get(&format!("/v1/events/{}", text(&receipt, "id")))
+            .await
+            .ok(200);
+        assert!(
+            read.text().contains(payload),
+            "{payload} in {}",
+            read.text()
+        );
     }
 }
 
@@ -106,7 +123,9 @@ async fn each_event_of_a_chain_names_the_hash_of_the_one_before() {
     let engine = Engine::start().await;
     let client = engine.client();
     for n in 0..5 {
-        client.send_event(&json!({ "type": "a", "payload": n })).await;
+        client
+            .send_event(&json!({ "type": "a", "payload": n }))
+            .await;
     }
     let events = client.get("/v1/events?order=asc").await.ok(200).data();
     for pair in events.as_array().unwrap().windows(2) {
@@ -123,7 +142,10 @@ async fn the_older_names_of_type_and_payload_are_understood() {
         json!({ "event_type": "a.b", "data": { "k": 1 } }),
     ] {
         let receipt = client.send_event(&event).await;
-        let read = client.get(&format!("/v1/events/{}", text(&receipt, "id"))).await.data();
+        let read = client
+            .get(&format!("/v1/events/{}", text(&receipt, "id")))
+            .await
+            .data();
         assert_eq!(read["type"], "a.b");
         assert_eq!(read["payload"], json!({ "k": 1 }));
     }
@@ -134,12 +156,23 @@ async fn every_form_of_a_batch_is_answered_item_by_item_in_order() {
     let engine = Engine::start().await;
     let client = engine.client();
     let forms = [
-        ("application/json", r#"{"events":[{"type":"a","payload":1},{"type":"b","payload":2}]}"#),
-        ("application/json", r#"[{"type":"a","payload":1},{"type":"b","payload":2}]"#),
-        ("application/x-ndjson", "{\"type\":\"a\",\"payload\":1}\n\n{\"type\":\"b\",\"payload\":2}\n"),
+        (
+            "application/json",
+            r#"{"events":[{"type":"a","payload":1},{"type":"b","payload":2}]}"#,
+        ),
+        (
+            "application/json",
+            r#"[{"type":"a","payload":1},{"type":"b","payload":2}]"#,
+        ),
+        (
+            "application/x-ndjson",
+            "{\"type\":\"a\",\"payload\":1}\n\n{\"type\":\"b\",\"payload\":2}\n",
+        ),
     ];
     for (media_type, body) in forms {
-        let call = client.call(reqwest::Method::POST, "/v1/events").body(media_type, body);
+        let call = client
+            .call(reqwest::Method::POST, "/v1/events")
+            .body(media_type, body);
         let items = call.await.ok(202).data();
         let seen: Vec<_> = items
             .as_array()
@@ -148,7 +181,10 @@ async fn every_form_of_a_batch_is_answered_item_by_item_in_order() {
             .map(|item| (text(item, "status"), text(item, "type")))
             .collect();
         assert_eq!(seen, [("accepted", "a"), ("accepted", "b")], "{media_type}");
-        assert_eq!(number(&items[1], "position"), number(&items[0], "position") + 1);
+        assert_eq!(
+            number(&items[1], "position"),
+            number(&items[0], "position") + 1
+        );
     }
 }
 
@@ -156,7 +192,9 @@ async fn every_form_of_a_batch_is_answered_item_by_item_in_order() {
 async fn a_batch_keeps_what_is_right_and_says_what_is_wrong_or_known() {
     let engine = Engine::start().await;
     let client = engine.client();
-    let known = client.send_event(&json!({ "type": "a", "payload": 1, "dedup_id": "x" })).await;
+    let known = client
+        .send_event(&json!({ "type": "a", "payload": 1, "dedup_id": "x" }))
+        .await;
     let batch = json!({ "events": [
         { "type": "a", "payload": 1 },
         { "type": "no spaces", "payload": 1 },
@@ -166,11 +204,22 @@ async fn a_batch_keeps_what_is_right_and_says_what_is_wrong_or_known() {
         { "type": "a", "payload": 1, "dedup_id": "y" },
     ]});
     let items = client.post("/v1/events", &batch).await.ok(202).data();
-    let statuses: Vec<_> =
-        items.as_array().unwrap().iter().map(|item| text(item, "status")).collect();
+    let statuses: Vec<_> = items
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|item| text(item, "status"))
+        .collect();
     assert_eq!(
         statuses,
-        ["accepted", "rejected", "duplicate", "rejected", "accepted", "duplicate"]
+        [
+            "accepted",
+            "rejected",
+            "duplicate",
+            "rejected",
+            "accepted",
+            "duplicate"
+        ]
     );
     assert_eq!(items[1]["error"]["code"], "invalid_field");
     assert_eq!(items[1]["error"]["pointer"], "/events/1/type");
@@ -203,7 +252,10 @@ async fn a_single_duplicate_names_the_event_that_is_there() {
     let client = engine.client();
     let event = json!({ "type": "a", "payload": 1, "dedup_id": "once" });
     let first = client.send_event(&event).await;
-    let problem = client.post("/v1/events", &event).await.problem(409, "duplicate_event");
+    let problem = client
+        .post("/v1/events", &event)
+        .await
+        .problem(409, "duplicate_event");
     assert_eq!(problem["existing_id"], first["id"]);
 }
 
@@ -211,9 +263,16 @@ async fn a_single_duplicate_names_the_event_that_is_there() {
 async fn a_dedup_id_counts_within_its_workspace_only() {
     let engine = Engine::start().await;
     let client = engine.client();
-    client.post("/v1/workspaces", &json!({ "slug": "other", "name": "Other" })).await.ok(201);
+    client
+        .post(
+            "/v1/workspaces",
+            &json!({ "slug": "other", "name": "Other" }),
+        )
+        .await
+        .ok(201);
     for workspace in ["default", "other"] {
-        let event = json!({ "type": "a", "payload": 1, "dedup_id": "once", "workspace": workspace });
+        let event =
+            json!({ "type": "a", "payload": 1, "dedup_id": "once", "workspace": workspace });
         client.send_event(&event).await;
     }
 }
@@ -225,7 +284,10 @@ async fn of_a_hundred_equal_events_at_once_one_is_accepted() {
     let event = json!({ "type": "a", "payload": 1, "dedup_id": "once" });
     let calls = (0..100).map(|_| client.post("/v1/events", &event).into_future());
     let answers = futures_util::future::join_all(calls).await;
-    let accepted: Vec<_> = answers.iter().filter(|answer| answer.status == 202).collect();
+    let accepted: Vec<_> = answers
+        .iter()
+        .filter(|answer| answer.status == 202)
+        .collect();
     assert_eq!(accepted.len(), 1);
     let id = accepted[0].data()["id"].clone();
     for answer in answers.iter().filter(|answer| answer.status != 202) {
@@ -240,21 +302,37 @@ async fn dedup_ids_are_remembered_across_a_restart() {
     let event = json!({ "type": "a", "payload": 1, "dedup_id": "once" });
     let first = engine.client().send_event(&event).await;
     engine.restart().await;
-    let problem = engine.client().post("/v1/events", &event).await.problem(409, "duplicate_event");
+    let problem = engine
+        .client()
+        .post("/v1/events", &event)
+        .await
+        .problem(409, "duplicate_event");
     assert_eq!(problem["existing_id"], first["id"]);
-    let next = engine.client().send_event(&json!({ "type": "a", "payload": 2 })).await;
-    assert_eq!(number(&next, "position"), 2, "positions go on where they ended");
+    let next = engine
+        .client()
+        .send_event(&json!({ "type": "a", "payload": 2 }))
+        .await;
+    assert_eq!(
+        number(&next, "position"),
+        2,
+        "positions go on where they ended"
+    );
 }
 
 #[tokio::test]
 async fn an_unknown_event_is_not_found() {
     let engine = Engine::start().await;
     let client = engine.client();
-    let receipt = client.send_event(&json!({ "type": "a", "payload": 1 })).await;
+    let receipt = client
+        .send_event(&json!({ "type": "a", "payload": 1 }))
+        .await;
     let id = text(&receipt, "id");
     let changed = if id.ends_with('0') { "1" } else { "0" };
     let unknown = format!("{}{changed}", &id[..id.len() - 1]);
     for id in [unknown.as_str(), "evt_nonsense", "nonsense", "wh_0"] {
-        client.get(&format!("/v1/events/{id}")).await.problem(404, "not_found");
+        client
+            .get(&format!("/v1/events/{id}"))
+            .await
+            .problem(404, "not_found");
     }
 }

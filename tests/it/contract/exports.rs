@@ -11,15 +11,24 @@ use crate::harness::{
 async fn exports_of_both_forms_verify() {
     let engine = Engine::start().await;
     let client = engine.client();
-    client.post("/v1/workspaces", &json!({ "slug": "other" })).await.ok(201);
+    client
+        .post("/v1/workspaces", &json!({ "slug": "other" }))
+        .await
+        .ok(201);
     for n in 0..20 {
         let workspace = if n % 3 == 0 { "other" } else { "default" };
-        client.send_event(&json!({ "type": "a", "payload": n, "workspace": workspace })).await;
+        client
+            .send_event(&json!({ "type": "a", "payload": n, "workspace": workspace }))
+            .await;
     }
     for name in ["all.ndjson", "all.json"] {
         let ended = verify(&fetch(&engine, &client, name, "").await).await;
         assert_eq!(ended.code, Some(0), "{name}: {}", ended.said());
-        assert!(ended.said().contains("20"), "it says how many: {}", ended.said());
+        assert!(
+            ended.said().contains("20"),
+            "it says how many: {}",
+            ended.said()
+        );
     }
 }
 
@@ -37,7 +46,9 @@ async fn an_export_holds_the_events_as_they_are_read() {
     let engine = Engine::start().await;
     let client = engine.client();
     for n in 0..5 {
-        client.send_event(&json!({ "type": "a", "payload": { "n": n }, "category": "c" })).await;
+        client
+            .send_event(&json!({ "type": "a", "payload": { "n": n }, "category": "c" }))
+            .await;
     }
     let read = client.every_page("/v1/events?order=asc").await;
     let exported = fetch_verified(&engine, &client).await;
@@ -55,7 +66,9 @@ async fn filtered_exports_hold_what_they_name_and_verify() {
     let client = engine.client();
     for n in 0..10 {
         let kind = if n % 2 == 0 { "even.n" } else { "odd.n" };
-        client.send_event(&json!({ "type": kind, "payload": n, "category": "c" })).await;
+        client
+            .send_event(&json!({ "type": kind, "payload": n, "category": "c" }))
+            .await;
     }
     let all = client.every_page("/v1/events?order=asc").await;
     let middle = all[5]["received_at"].as_str().unwrap();
@@ -70,8 +83,10 @@ async fn filtered_exports_hold_what_they_name_and_verify() {
         let path = fetch(&engine, &client, "some.ndjson", &query).await;
         let ended = verify(&path).await;
         assert_eq!(ended.code, Some(0), "{query}: {}", ended.said());
-        let payloads: Vec<_> =
-            events_of(&path).iter().map(|event| event["payload"].as_i64().unwrap()).collect();
+        let payloads: Vec<_> = events_of(&path)
+            .iter()
+            .map(|event| event["payload"].as_i64().unwrap())
+            .collect();
         assert_eq!(payloads, expected, "{query}");
     }
 }
@@ -82,7 +97,9 @@ async fn an_export_ends_at_the_plans_row_limit_and_says_so() {
     let engine = Engine::start_with(settings).await;
     let client = engine.tenant("small", "free").await.client;
     for n in 0..5 {
-        client.send_event(&json!({ "type": "a", "payload": n })).await;
+        client
+            .send_event(&json!({ "type": "a", "payload": n }))
+            .await;
     }
     let path = fetch(&engine, &client, "cut.ndjson", "").await;
     assert_eq!(events_of(&path).len(), 3);
@@ -98,27 +115,56 @@ async fn an_export_ends_at_the_plans_row_limit_and_says_so() {
 async fn a_table_has_no_cell_that_a_spreadsheet_would_calculate() {
     let engine = Engine::start().await;
     let client = engine.client();
-    for text in ["=1+1", "+1", "-1", "@x", "\t=1", "plain, \"quoted\"", "line\nbreak"] {
-        client.send_event(&json!({ "type": "a", "payload": 1, "project": text })).await;
+    for text in [
+        "=1+1",
+        "+1",
+        "-1",
+        "@x",
+        "\t=1",
+        "plain, \"quoted\"",
+        "line\nbreak",
+    ] {
+        client
+            .send_event(&json!({ "type": "a", "payload": 1, "project": text }))
+            .await;
     }
     let answer = client.get("/v1/events/export.csv").await.ok(200);
     let csv = answer.text();
-    for cell in ["'=1+1", "'+1", "'-1", "'@x", "'\t=1", "\"plain, \"\"quoted\"\"\"", "\"line\nbreak\""] {
+    for cell in [
+        "'=1+1",
+        "'+1",
+        "'-1",
+        "'@x",
+        "'\t=1",
+        "\"plain, \"\"quoted\"\"\"",
+        "\"line\nbreak\"",
+    ] {
         assert!(csv.contains(cell), "{cell} in {csv}");
     }
     for start in [",=", ",+", ",-", ",@", ",\"=", ",\"+", ",\"-", ",\"@"] {
         assert!(!csv.contains(start), "{start} in {csv}");
     }
     assert!(csv.starts_with("id,type,"), "{csv}");
-    assert!(answer.header("content-disposition").is_some_and(|text| text.starts_with("attachment")));
-    assert!(answer.header("content-type").is_some_and(|text| text.starts_with("text/csv")));
+    assert!(
+        answer
+            .header("content-disposition")
+            .is_some_and(|text| text.starts_with("attachment"))
+    );
+    assert!(
+        answer
+            .header("content-type")
+            .is_some_and(|text| text.starts_with("text/csv"))
+    );
 }
 
 #[tokio::test]
 async fn a_large_export_of_a_busy_log_comes_to_an_end_and_verifies() {
     let engine = Engine::start().await;
     let client = engine.client();
-    let batch = json!(vec![json!({ "type": "a", "payload": "x".repeat(200) }); 1000]);
+    let batch = json!(vec![
+        json!({ "type": "a", "payload": "x".repeat(200) });
+        1000
+    ]);
     for _ in 0..5 {
         client.post("/v1/events", &batch).await.ok(202);
     }
@@ -132,9 +178,19 @@ async fn a_large_export_of_a_busy_log_comes_to_an_end_and_verifies() {
 async fn parameters_that_make_no_sense_are_bad_requests() {
     let engine = Engine::start().await;
     let client = engine.client();
-    for query in ["from=x", "type=a..b", "colour=red", "limit=5", "cursor=x", "order=desc"] {
+    for query in [
+        "from=x",
+        "type=a..b",
+        "colour=red",
+        "limit=5",
+        "cursor=x",
+        "order=desc",
+    ] {
         let path = format!("/v1/events/export.json?{query}");
         client.get(&path).await.problem(400, "bad_request");
     }
-    client.get("/v1/events/export.xml").await.problem(404, "not_found");
+    client
+        .get("/v1/events/export.xml")
+        .await
+        .problem(404, "not_found");
 }

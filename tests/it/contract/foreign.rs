@@ -20,14 +20,25 @@ struct Things {
 async fn make_things(owner: &Client, sink: &Sink) -> Things {
     let webhook = make(owner, json!({ "url": sink.url() })).await;
     let webhook = text(&webhook, "id").to_owned();
-    let event = owner.send_event(&json!({ "type": "a", "payload": 1 })).await;
+    let event = owner
+        .send_event(&json!({ "type": "a", "payload": 1 }))
+        .await;
     let dead = until("the delivery is dead", async || {
         owner.every_page("/v1/dead-letters").await.first().cloned()
     })
     .await;
-    let deliveries = owner.every_page(&format!("/v1/webhooks/{webhook}/deliveries")).await;
-    let key = owner.post("/v1/keys", &json!({ "name": "k" })).await.ok(201).data();
-    let replay = owner.post(&format!("/v1/webhooks/{webhook}/replay"), &json!({})).await.data();
+    let deliveries = owner
+        .every_page(&format!("/v1/webhooks/{webhook}/deliveries"))
+        .await;
+    let key = owner
+        .post("/v1/keys", &json!({ "name": "k" }))
+        .await
+        .ok(201)
+        .data();
+    let replay = owner
+        .post(&format!("/v1/webhooks/{webhook}/replay"), &json!({}))
+        .await
+        .data();
     Things {
         event: text(&event, "id").to_owned(),
         workspace: text(&event, "workspace").to_owned(),
@@ -39,46 +50,60 @@ async fn make_things(owner: &Client, sink: &Sink) -> Things {
     }
 }
 
-fn calls(things: &Things) -> Vec<(Method, String, Value)> {
-    let Things { event, workspace, key, webhook, delivery, dead_letter, replay } = things;
-    let (get, post, nothing) = (Method::GET, Method::POST, json!({}));
-    let webhook_body = json!({ "url": "https://example.com" });
-    vec![
-        (get.clone(), format!("/v1/events/{event}"), nothing.clone()),
-        (get.clone(), format!("/v1/events/{event}/proof"), nothing.clone()),
-        (post.clone(), format!("/v1/events/{event}/ack"), nothing.clone()),
-        (post.clone(), format!("/api/ack/{event}"), nothing.clone()),
-        (get.clone(), format!("/v1/events?workspace={workspace}"), nothing.clone()),
-        (get.clone(), format!("/v1/events/tail?workspace={workspace}"), nothing.clone()),
-        (get.clone(), format!("/v1/events/export.json?workspace={workspace}"), nothing.clone()),
-        (get.clone(), format!("/v1/workspaces/{workspace}"), nothing.clone()),
-        (Method::PATCH, format!("/v1/workspaces/{workspace}"), json!({ "name": "x" })),
-        (Method::DELETE, format!("/v1/workspaces/{workspace}"), nothing.clone()),
-        (get.clone(), format!("/v1/workspaces/{workspace}/checkpoint"), nothing.clone()),
-        (get.clone(), format!("/v1/workspaces/{workspace}/template"), nothing.clone()),
-        (Method::PUT, format!("/v1/workspaces/{workspace}/template"), nothing.clone()),
-        (Method::DELETE, format!("/v1/workspaces/{workspace}/template"), nothing.clone()),
-        (get.clone(), format!("/v1/keys/{key}"), nothing.clone()),
-        (Method::PATCH, format!("/v1/keys/{key}"), json!({ "name": "x" })),
-        (post.clone(), format!("/v1/keys/{key}/rotate"), nothing.clone()),
-        (Method::DELETE, format!("/v1/keys/{key}"), nothing.clone()),
-        (get.clone(), format!("/v1/webhooks/{webhook}"), nothing.clone()),
-        (Method::PUT, format!("/v1/webhooks/{webhook}"), webhook_body),
-        (Method::PATCH, format!("/v1/webhooks/{webhook}"), json!({ "description": "x" })),
-        (post.clone(), format!("/v1/webhooks/{webhook}/test"), nothing.clone()),
-        (post.clone(), format!("/v1/webhooks/{webhook}/pause"), nothing.clone()),
-        (post.clone(), format!("/v1/webhooks/{webhook}/resume"), nothing.clone()),
-        (post.clone(), format!("/v1/webhooks/{webhook}/rotate-secret"), nothing.clone()),
-        (post.clone(), format!("/v1/webhooks/{webhook}/replay"), nothing.clone()),
-        (get.clone(), format!("/v1/webhooks/{webhook}/replays"), nothing.clone()),
-        (get.clone(), format!("/v1/webhooks/{webhook}/replays/{replay}"), nothing.clone()),
-        (get.clone(), format!("/v1/webhooks/{webhook}/deliveries"), nothing.clone()),
-        (get.clone(), format!("/v1/deliveries/{delivery}"), nothing.clone()),
-        (get.clone(), format!("/v1/dead-letters/{dead_letter}"), nothing.clone()),
-        (post, format!("/v1/dead-letters/{dead_letter}/replay"), nothing.clone()),
-        (Method::DELETE, format!("/v1/dead-letters/{dead_letter}"), nothing.clone()),
-        (Method::DELETE, format!("/v1/webhooks/{webhook}"), nothing),
-    ]
+/// Calls with the name of a thing in their path.
+const CALLS: &[(&str, &str)] = &[
+    ("GET", "/v1/events/{event}"),
+    ("GET", "/v1/events/{event}/proof"),
+    ("POST", "/v1/events/{event}/ack"),
+    ("POST", "/api/ack/{event}"),
+    ("GET", "/v1/events?workspace={workspace}"),
+    ("GET", "/v1/events/tail?workspace={workspace}"),
+    ("GET", "/v1/events/export.json?workspace={workspace}"),
+    ("GET", "/v1/workspaces/{workspace}"),
+    ("PATCH", "/v1/workspaces/{workspace}"),
+    ("DELETE", "/v1/workspaces/{workspace}"),
+    ("GET", "/v1/workspaces/{workspace}/checkpoint"),
+    ("GET", "/v1/workspaces/{workspace}/template"),
+    ("PUT", "/v1/workspaces/{workspace}/template"),
+    ("DELETE", "/v1/workspaces/{workspace}/template"),
+    ("GET", "/v1/keys/{key}"),
+    ("PATCH", "/v1/keys/{key}"),
+    ("POST", "/v1/keys/{key}/rotate"),
+    ("DELETE", "/v1/keys/{key}"),
+    ("GET", "/v1/webhooks/{webhook}"),
+    ("PATCH", "/v1/webhooks/{webhook}"),
+    ("POST", "/v1/webhooks/{webhook}/test"),
+    ("POST", "/v1/webhooks/{webhook}/pause"),
+    ("POST", "/v1/webhooks/{webhook}/resume"),
+    ("POST", "/v1/webhooks/{webhook}/rotate-secret"),
+    ("POST", "/v1/webhooks/{webhook}/replay"),
+    ("GET", "/v1/webhooks/{webhook}/replays"),
+    ("GET", "/v1/webhooks/{webhook}/replays/{replay}"),
+    ("GET", "/v1/webhooks/{webhook}/deliveries"),
+    ("GET", "/v1/deliveries/{delivery}"),
+    ("GET", "/v1/dead-letters/{dead_letter}"),
+    ("POST", "/v1/dead-letters/{dead_letter}/replay"),
+    ("DELETE", "/v1/dead-letters/{dead_letter}"),
+    ("DELETE", "/v1/webhooks/{webhook}"),
+];
+
+impl Things {
+    fn named(&self) -> [(&'static str, &str); 7] {
+        [
+            ("{event}", &self.event),
+            ("{workspace}", &self.workspace),
+            ("{key}", &self.key),
+            ("{webhook}", &self.webhook),
+            ("{delivery}", &self.delivery),
+            ("{dead_letter}", &self.dead_letter),
+            ("{replay}", &self.replay),
+        ]
+    }
+
+    fn put_into(&self, path: &str) -> String {
+        let put = |path: String, (name, id): (&str, &str)| path.replace(name, id);
+        self.named().into_iter().fold(path.to_owned(), put)
+    }
 }
 
 #[tokio::test]
@@ -89,11 +114,20 @@ async fn what_belongs_to_another_tenant_is_not_found_and_stays_as_it_is() {
     let sink = Sink::that(Behaviour::Answer(400)).await;
     let things = make_things(&owner, &sink).await;
     let sent = sink.count();
-    for (method, path, body) in calls(&things) {
-        let call = stranger.call(method.clone(), &path);
-        let call = if method == Method::GET { call } else { call.json(&body) };
+    for (method, path) in CALLS {
+        let method: Method = method.parse().unwrap();
+        let call = stranger.call(method.clone(), &things.put_into(path));
+        let call = if method == Method::GET {
+            call
+        } else {
+            call.json(&json!({}))
+        };
         call.await.problem(404, "not_found");
     }
+    let put = stranger.call(Method::PUT, &things.put_into("/v1/webhooks/{webhook}"));
+    put.json(&json!({ "url": "https://example.com" }))
+        .await
+        .problem(404, "not_found");
     assert_eq!(owner.every_page("/v1/dead-letters").await.len(), 1);
     assert_eq!(owner.every_page("/v1/webhooks").await.len(), 1);
     owner.get(&format!("/v1/keys/{}", things.key)).await.ok(200);
@@ -108,14 +142,21 @@ async fn lists_show_nothing_of_another_tenant() {
     let sink = Sink::that(Behaviour::Answer(400)).await;
     let things = make_things(&owner, &sink).await;
     for path in [
-        "/v1/events", "/v1/inbox", "/v1/webhooks", "/v1/dead-letters", "/v1/keys", "/v1/workspaces",
-        "/v1/audit-logs", "/v1/events/export.json", "/v1/events/export.csv", "/v1/events/export.ndjson",
+        "/v1/events",
+        "/v1/inbox",
+        "/v1/webhooks",
+        "/v1/dead-letters",
+        "/v1/keys",
+        "/v1/workspaces",
+        "/v1/audit-logs",
+        "/v1/events/export.json",
+        "/v1/events/export.csv",
+        "/v1/events/export.ndjson",
         "/api/inbox",
     ] {
         let seen = stranger.get(path).await.ok(200).text();
-        let Things { event, workspace, key, webhook, delivery, dead_letter, replay } = &things;
-        for id in [event, workspace, key, webhook, delivery, dead_letter, replay] {
-            assert!(!seen.contains(id.as_str()), "{path} shows {id}");
+        for (name, id) in things.named() {
+            assert!(!seen.contains(id), "{path} shows {name} {id}");
         }
     }
 }
@@ -129,11 +170,18 @@ async fn tails_webhooks_and_inboxes_carry_nothing_of_another_tenant() {
     make(&stranger, json!({ "url": sink.url() })).await;
     let mut tail = stranger.tail("", None).await;
     for n in 0..10 {
-        owner.send_event(&json!({ "type": "theirs", "payload": n })).await;
+        owner
+            .send_event(&json!({ "type": "theirs", "payload": n }))
+            .await;
     }
-    stranger.send_event(&json!({ "type": "mine", "payload": 1 })).await;
+    stranger
+        .send_event(&json!({ "type": "mine", "payload": 1 }))
+        .await;
     assert_eq!(tail.event().await.unwrap().event.as_deref(), Some("mine"));
-    assert_eq!(sink.wait_for(1).await[0].header("x-event-type"), Some("mine"));
+    assert_eq!(
+        sink.wait_for(1).await[0].header("x-event-type"),
+        Some("mine")
+    );
     let inbox = stranger.get("/v1/inbox").await.ok(200).data();
     assert_eq!(inbox.as_array().unwrap().len(), 1);
 }
@@ -145,10 +193,19 @@ async fn another_tenants_workspace_takes_no_events_and_no_webhooks() {
     let stranger = engine.tenant("stranger", "enterprise").await.client;
     let workspace = owner.every_page("/v1/workspaces").await[0]["id"].clone();
     let event = json!({ "type": "a", "payload": 1, "workspace": workspace });
-    stranger.post("/v1/events", &event).await.problem(422, "invalid_field");
+    stranger
+        .post("/v1/events", &event)
+        .await
+        .problem(422, "invalid_field");
     let webhook = json!({ "url": "https://example.com", "workspace": workspace });
-    stranger.post("/v1/webhooks", &webhook).await.problem(422, "invalid_field");
+    stranger
+        .post("/v1/webhooks", &webhook)
+        .await
+        .problem(422, "invalid_field");
     let key = json!({ "name": "k", "scope": workspace });
-    stranger.post("/v1/keys", &key).await.problem(422, "invalid_field");
+    stranger
+        .post("/v1/keys", &key)
+        .await
+        .problem(422, "invalid_field");
     assert_eq!(owner.every_page("/v1/events").await, Vec::<Value>::new());
 }

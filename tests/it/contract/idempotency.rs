@@ -43,13 +43,28 @@ async fn a_batch_sent_twice_with_one_key_is_there_once() {
 async fn another_body_under_the_same_key_is_a_mismatch() {
     let engine = Engine::start().await;
     let client = engine.client();
-    post(&client, "/v1/events", "k1", &json!({ "type": "a", "payload": 1 })).await.ok(202);
-    let other = post(&client, "/v1/events", "k1", &json!({ "type": "a", "payload": 2 })).await;
+    post(
+        &client,
+        "/v1/events",
+        "k1",
+        &json!({ "type": "a", "payload": 1 }),
+    )
+    .await
+    .ok(202);
+    let other = post(
+        &client,
+        "/v1/events",
+        "k1",
+        &json!({ "type": "a", "payload": 2 }),
+    )
+    .await;
     other.problem(422, "idempotency_mismatch");
     let body = json!({ "slug": "one", "name": "One" });
     post(&client, "/v1/workspaces", "k2", &body).await.ok(201);
     let other = json!({ "slug": "two", "name": "Two" });
-    post(&client, "/v1/workspaces", "k2", &other).await.problem(422, "idempotency_mismatch");
+    post(&client, "/v1/workspaces", "k2", &other)
+        .await
+        .problem(422, "idempotency_mismatch");
 }
 
 #[tokio::test]
@@ -58,15 +73,26 @@ async fn every_post_that_makes_something_makes_it_once() {
     let client = engine.client();
     let cases = [
         ("/v1/webhooks", json!({ "url": "http://127.0.0.1:9/hook" })),
-        ("/v1/keys", json!({ "name": "one", "permissions": ["events:read"] })),
+        (
+            "/v1/keys",
+            json!({ "name": "one", "permissions": ["events:read"] }),
+        ),
         ("/v1/workspaces", json!({ "slug": "one", "name": "One" })),
     ];
     for (path, body) in cases {
         let before = client.every_page(path).await.len();
         let first = post(&client, path, path, &body).await.ok(201);
         let second = post(&client, path, path, &body).await.ok(201);
-        assert_eq!(second.header("idempotency-replayed"), Some("true"), "{path}");
-        assert_eq!(essence(&first), essence(&second), "{path}: secrets are shown again too");
+        assert_eq!(
+            second.header("idempotency-replayed"),
+            Some("true"),
+            "{path}"
+        );
+        assert_eq!(
+            essence(&first),
+            essence(&second),
+            "{path}: secrets are shown again too"
+        );
         assert_eq!(client.every_page(path).await.len(), before + 1, "{path}");
     }
 }
@@ -77,7 +103,10 @@ async fn a_key_counts_for_one_api_key_only() {
     let client = engine.client();
     let other = engine.tenant("other", "growth").await.client;
     let event = json!({ "type": "a", "payload": 1 });
-    let mine = post(&client, "/v1/events", "k1", &event).await.ok(202).data();
+    let mine = post(&client, "/v1/events", "k1", &event)
+        .await
+        .ok(202)
+        .data();
     let theirs = post(&other, "/v1/events", "k1", &event).await.ok(202);
     assert_eq!(theirs.header("idempotency-replayed"), None);
     assert_ne!(theirs.data()["id"], mine["id"]);
@@ -100,7 +129,16 @@ async fn of_many_equal_requests_at_once_one_has_an_effect() {
     }
     ids.dedup();
     assert_eq!(ids.len(), 1, "every answer is about the one event");
-    assert_eq!(client.get("/v1/events").await.data().as_array().unwrap().len(), 1);
+    assert_eq!(
+        client
+            .get("/v1/events")
+            .await
+            .data()
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
 }
 
 #[tokio::test]
@@ -127,13 +165,21 @@ async fn a_request_whose_twin_is_being_worked_on_is_told_so() {
 async fn an_answer_is_remembered_across_a_restart() {
     let mut engine = Engine::start().await;
     let event = json!({ "type": "a", "payload": 1 });
-    let first = post(&engine.client(), "/v1/events", "k1", &event).await.ok(202);
+    let first = post(&engine.client(), "/v1/events", "k1", &event)
+        .await
+        .ok(202);
     let workspace = json!({ "slug": "one", "name": "One" });
-    let made = post(&engine.client(), "/v1/workspaces", "k2", &workspace).await.ok(201);
+    let made = post(&engine.client(), "/v1/workspaces", "k2", &workspace)
+        .await
+        .ok(201);
     engine.restart().await;
-    let second = post(&engine.client(), "/v1/events", "k1", &event).await.ok(202);
+    let second = post(&engine.client(), "/v1/events", "k1", &event)
+        .await
+        .ok(202);
     assert_eq!(essence(&first), essence(&second));
-    let again = post(&engine.client(), "/v1/workspaces", "k2", &workspace).await.ok(201);
+    let again = post(&engine.client(), "/v1/workspaces", "k2", &workspace)
+        .await
+        .ok(201);
     assert_eq!(essence(&made), essence(&again));
 }
 
@@ -142,8 +188,13 @@ async fn a_request_that_failed_may_be_repeated_with_its_key() {
     let engine = Engine::start().await;
     let client = engine.client();
     let event = json!({ "type": "a", "payload": 1, "workspace": "later" });
-    post(&client, "/v1/events", "k1", &event).await.problem(422, "invalid_field");
-    client.post("/v1/workspaces", &json!({ "slug": "later", "name": "L" })).await.ok(201);
+    post(&client, "/v1/events", "k1", &event)
+        .await
+        .problem(422, "invalid_field");
+    client
+        .post("/v1/workspaces", &json!({ "slug": "later", "name": "L" }))
+        .await
+        .ok(201);
     post(&client, "/v1/events", "k1", &event).await.ok(202);
 }
 
@@ -153,7 +204,11 @@ async fn keys_that_are_too_long_or_not_visible_are_bad_requests() {
     let client = engine.client();
     let event = json!({ "type": "a", "payload": 1 });
     for key in ["", &"x".repeat(256), "tab\there"] {
-        post(&client, "/v1/events", key, &event).await.problem(400, "bad_request");
+        post(&client, "/v1/events", key, &event)
+            .await
+            .problem(400, "bad_request");
     }
-    post(&client, "/v1/events", &"x".repeat(255), &event).await.ok(202);
+    post(&client, "/v1/events", &"x".repeat(255), &event)
+        .await
+        .ok(202);
 }

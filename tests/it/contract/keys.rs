@@ -21,7 +21,10 @@ async fn a_key_is_shown_when_it_is_made_and_never_again() {
         ".id" => "key_…", ".key" => "ak_…", ".prefix" => "…", ".created_at" => "…",
     }, @"");
     let key = text(&made, "key");
-    assert!(key.starts_with("ak_default_") && key.len() == "ak_default_".len() + 64, "{key}");
+    assert!(
+        key.starts_with("ak_default_") && key.len() == "ak_default_".len() + 64,
+        "{key}"
+    );
     let path = format!("/v1/keys/{}", text(&made, "id"));
     for path in [path.as_str(), "/v1/keys"] {
         assert!(!client.get(path).await.ok(200).text().contains(key));
@@ -32,13 +35,25 @@ async fn a_key_is_shown_when_it_is_made_and_never_again() {
 async fn a_key_is_listed_changed_and_revoked() {
     let engine = Engine::start().await;
     let client = engine.client();
-    let (holder, made) = make(&client, json!({ "name": "a", "permissions": ["events:read"] })).await;
+    let (holder, made) = make(
+        &client,
+        json!({ "name": "a", "permissions": ["events:read"] }),
+    )
+    .await;
     let path = format!("/v1/keys/{}", text(&made, "id"));
     holder.get("/v1/events").await.ok(200);
     let patch = json!({ "name": "b", "permissions": ["events:write"] });
-    let changed = client.call(Method::PATCH, &path).json(&patch).await.ok(200).data();
+    let changed = client
+        .call(Method::PATCH, &path)
+        .json(&patch)
+        .await
+        .ok(200)
+        .data();
     assert_eq!(changed["name"], "b");
-    holder.get("/v1/events").await.problem(403, "permission_denied");
+    holder
+        .get("/v1/events")
+        .await
+        .problem(403, "permission_denied");
     assert_eq!(client.every_page("/v1/keys?limit=1").await.len(), 2);
     client.call(Method::DELETE, &path).await.ok(204);
     holder.get("/v1/events").await.problem(401, "revoked_key");
@@ -57,7 +72,9 @@ async fn a_change_of_an_old_version_is_refused() {
     };
     patch().await.ok(200);
     patch().await.problem(412, "version_mismatch");
-    let delete = client.call(Method::DELETE, &path).header("if-match", &first);
+    let delete = client
+        .call(Method::DELETE, &path)
+        .header("if-match", &first);
     delete.await.problem(412, "version_mismatch");
 }
 
@@ -65,7 +82,11 @@ async fn a_change_of_an_old_version_is_refused() {
 async fn a_rotated_key_works_until_its_grace_is_over() {
     let engine = Engine::start().await;
     let client = engine.client();
-    let (old, made) = make(&client, json!({ "name": "a", "permissions": ["events:read"] })).await;
+    let (old, made) = make(
+        &client,
+        json!({ "name": "a", "permissions": ["events:read"] }),
+    )
+    .await;
     let path = format!("/v1/keys/{}/rotate", text(&made, "id"));
     let body = json!({ "grace_seconds": 3600 });
     let rotated = client.post(&path, &body).await.ok(201).data();
@@ -75,9 +96,17 @@ async fn a_rotated_key_works_until_its_grace_is_over() {
     new.get("/v1/keys").await.problem(403, "permission_denied");
 
     let path = format!("/v1/keys/{}/rotate", text(&rotated, "id"));
-    let newest = client.post(&path, &json!({ "grace_seconds": 0 })).await.ok(201).data();
+    let newest = client
+        .post(&path, &json!({ "grace_seconds": 0 }))
+        .await
+        .ok(201)
+        .data();
     new.get("/v1/events").await.problem(401, "revoked_key");
-    client.with_key(text(&newest, "key")).get("/v1/events").await.ok(200);
+    client
+        .with_key(text(&newest, "key"))
+        .get("/v1/events")
+        .await
+        .ok(200);
 }
 
 #[tokio::test]
@@ -87,22 +116,66 @@ async fn wrong_keys_are_refused_with_a_pointer() {
     for (body, code, pointer) in [
         (json!({}), "invalid_field", "/name"),
         (json!({ "name": 1 }), "invalid_field", "/name"),
-        (json!({ "name": "a", "scope": "everything!" }), "invalid_field", "/scope"),
-        (json!({ "name": "a", "permissions": ["events:fly"] }), "invalid_field", "/permissions/0"),
-        (json!({ "name": "a", "permissions": "*" }), "invalid_field", "/permissions"),
-        (json!({ "name": "a", "permissions": [] }), "invalid_field", "/permissions"),
-        (json!({ "name": "a", "tier": "GOLD" }), "invalid_field", "/tier"),
-        (json!({ "name": "a", "ip_allow": ["nowhere"] }), "invalid_field", "/ip_allow/0"),
-        (json!({ "name": "a", "expires_at": "2000-01-01T00:00:00Z" }), "invalid_field", "/expires_at"),
-        (json!({ "name": "a", "expires_at": "soon" }), "invalid_field", "/expires_at"),
-        (json!({ "name": "a", "colour": "red" }), "unknown_field", "/colour"),
+        (
+            json!({ "name": "a", "scope": "everything!" }),
+            "invalid_field",
+            "/scope",
+        ),
+        (
+            json!({ "name": "a", "permissions": ["events:fly"] }),
+            "invalid_field",
+            "/permissions/0",
+        ),
+        (
+            json!({ "name": "a", "permissions": "*" }),
+            "invalid_field",
+            "/permissions",
+        ),
+        (
+            json!({ "name": "a", "permissions": [] }),
+            "invalid_field",
+            "/permissions",
+        ),
+        (
+            json!({ "name": "a", "tier": "GOLD" }),
+            "invalid_field",
+            "/tier",
+        ),
+        (
+            json!({ "name": "a", "ip_allow": ["nowhere"] }),
+            "invalid_field",
+            "/ip_allow/0",
+        ),
+        (
+            json!({ "name": "a", "expires_at": "2000-01-01T00:00:00Z" }),
+            "invalid_field",
+            "/expires_at",
+        ),
+        (
+            json!({ "name": "a", "expires_at": "soon" }),
+            "invalid_field",
+            "/expires_at",
+        ),
+        (
+            json!({ "name": "a", "colour": "red" }),
+            "unknown_field",
+            "/colour",
+        ),
     ] {
         let problem = client.post("/v1/keys", &body).await.problem(422, code);
-        assert_eq!(problem["errors"][0]["pointer"], pointer, "{body}: {problem}");
+        assert_eq!(
+            problem["errors"][0]["pointer"], pointer,
+            "{body}: {problem}"
+        );
     }
-    let call = client.call(Method::POST, "/v1/keys").body("application/json", "{");
+    let call = client
+        .call(Method::POST, "/v1/keys")
+        .body("application/json", "{");
     call.await.problem(400, "malformed_json");
     for id in ["key_00000000000000000000000000000000", "x"] {
-        client.get(&format!("/v1/keys/{id}")).await.problem(404, "not_found");
+        client
+            .get(&format!("/v1/keys/{id}"))
+            .await
+            .problem(404, "not_found");
     }
 }

@@ -32,7 +32,11 @@ async fn a_suspended_tenant_may_do_nothing() {
         call.json(&json!({ "suspended": is_suspended }))
     };
     suspend(true).await.ok(200);
-    tenant.client.get("/v1/events").await.problem(403, "permission_denied");
+    tenant
+        .client
+        .get("/v1/events")
+        .await
+        .problem(403, "permission_denied");
     suspend(false).await.ok(200);
     tenant.client.get("/v1/events").await.ok(200);
 }

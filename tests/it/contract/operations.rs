@@ -15,12 +15,23 @@ async fn health_and_readiness_want_no_key() {
 
 #[tokio::test]
 async fn the_metrics_have_a_port_of_their_own_when_wished() {
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let settings = Settings::default().with("TRUNKLINE__METRICS__PORT", port.to_string());
     let engine = Engine::start_with(settings).await;
     let metrics = Client::new(format!("http://127.0.0.1:{port}"));
     metrics.get("/metrics").await.ok(200);
-    assert_eq!(metrics.with_key(engine.key()).get("/v1/events").await.status, 404);
+    assert_eq!(
+        metrics
+            .with_key(engine.key())
+            .get("/v1/events")
+            .await
+            .status,
+        404
+    );
 }
 
 #[tokio::test]
@@ -33,7 +44,10 @@ async fn operators_calls_want_the_token() {
         engine.anonymous().with_header("x-internal-token", ""),
     ] {
         for path in [
-            "/internal/health", "/internal/metrics", "/internal/region-health", "/internal/actors",
+            "/internal/health",
+            "/internal/metrics",
+            "/internal/region-health",
+            "/internal/actors",
             "/internal/tenants",
         ] {
             let answer = client.get(path).await;
@@ -56,7 +70,10 @@ async fn without_a_token_operators_calls_are_closed() {
 #[tokio::test]
 async fn operators_see_health_counts_and_actors() {
     let engine = Engine::start().await;
-    engine.client().send_event(&json!({ "type": "a", "payload": 1 })).await;
+    engine
+        .client()
+        .send_event(&json!({ "type": "a", "payload": 1 }))
+        .await;
     let operator = engine.operator();
     operator.get("/internal/health").await.ok(200);
     let regions = operator.get("/internal/region-health").await.ok(200).text();
@@ -65,7 +82,10 @@ async fn operators_see_health_counts_and_actors() {
     assert!(metrics.json().is_object());
     let actors = operator.get("/internal/actors").await.ok(200).text();
     assert!(actors.contains(&engine.first_tenant_id().await), "{actors}");
-    assert!(actors.contains("tenant") && actors.contains("region"), "{actors}");
+    assert!(
+        actors.contains("tenant") && actors.contains("region"),
+        "{actors}"
+    );
 }
 
 #[tokio::test]
@@ -73,14 +93,27 @@ async fn operators_make_list_and_change_tenants() {
     let engine = Engine::start().await;
     let operator = engine.operator();
     let tenant = engine.tenant("acme", "starter").await;
-    tenant.client.send_event(&json!({ "type": "a", "payload": 1 })).await;
-    tenant.client.get("/v1/events/tail").await.problem(403, "plan_required");
+    tenant
+        .client
+        .send_event(&json!({ "type": "a", "payload": 1 }))
+        .await;
+    tenant
+        .client
+        .get("/v1/events/tail")
+        .await
+        .problem(403, "plan_required");
     let listed = operator.get("/internal/tenants").await.ok(200).data();
-    let slugs: Vec<_> =
-        listed.as_array().unwrap().iter().map(|tenant| text(tenant, "slug")).collect();
+    let slugs: Vec<_> = listed
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|tenant| text(tenant, "slug"))
+        .collect();
     assert_eq!(slugs, ["default", "acme"]);
     let path = format!("/internal/tenants/{}", tenant.id);
-    let call = operator.call(Method::PATCH, &path).json(&json!({ "plan": "growth" }));
+    let call = operator
+        .call(Method::PATCH, &path)
+        .json(&json!({ "plan": "growth" }));
     call.await.ok(200);
     tenant.client.tail("", None).await;
 }
@@ -99,14 +132,26 @@ async fn wrong_tenants_are_refused_with_a_pointer() {
     ] {
         let mut body = good.clone();
         body[member] = value;
-        let problem = operator.post("/internal/tenants", &body).await.problem(422, "invalid_field");
-        assert_eq!(problem["errors"][0]["pointer"], format!("/{member}"), "{problem}");
+        let problem = operator
+            .post("/internal/tenants", &body)
+            .await
+            .problem(422, "invalid_field");
+        assert_eq!(
+            problem["errors"][0]["pointer"],
+            format!("/{member}"),
+            "{problem}"
+        );
     }
     let mut body = good.clone();
     body["slug"] = json!("default");
-    operator.post("/internal/tenants", &body).await.problem(409, "conflict");
+    operator
+        .post("/internal/tenants", &body)
+        .await
+        .problem(409, "conflict");
     let path = "/internal/tenants/ten_00000000000000000000000000000000";
-    let call = operator.call(Method::PATCH, path).json(&json!({ "plan": "free" }));
+    let call = operator
+        .call(Method::PATCH, path)
+        .json(&json!({ "plan": "free" }));
     call.await.problem(404, "not_found");
 }
 
@@ -114,7 +159,10 @@ async fn wrong_tenants_are_refused_with_a_pointer() {
 async fn faults_can_be_made_only_where_they_are_allowed() {
     let engine = Engine::start().await;
     let body = json!({ "kind": "tenant", "key": engine.first_tenant_id().await });
-    let answer = engine.operator().post("/internal/faults/panic", &body).await;
+    let answer = engine
+        .operator()
+        .post("/internal/faults/panic", &body)
+        .await;
     assert_eq!(answer.status, 404, "{}", answer.text());
 }
 
@@ -122,7 +170,11 @@ async fn faults_can_be_made_only_where_they_are_allowed() {
 async fn tls_is_spoken_when_a_certificate_is_configured() {
     let (chain, key) = crate::harness::certificate::files();
     let home = tempfile::TempDir::new().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap()
+        .port();
     let mut child = crate::harness::program::program()
         .arg("serve")
         .current_dir(home.path())

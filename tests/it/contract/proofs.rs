@@ -43,7 +43,9 @@ fn root(leaf: [u8; 32], index: u64, size: u64, path: &[[u8; 32]]) -> [u8; 32] {
 }
 
 async fn fill(client: &Client, count: u64) {
-    let events: Vec<Value> = (0..count).map(|n| json!({ "type": "a", "payload": n })).collect();
+    let events: Vec<Value> = (0..count)
+        .map(|n| json!({ "type": "a", "payload": n }))
+        .collect();
     client.post("/v1/events", &json!(events)).await.ok(202);
 }
 
@@ -56,13 +58,21 @@ async fn every_event_has_a_proof_that_leads_to_the_signed_root() {
         for event in client.every_page("/v1/events?order=asc").await {
             let path = format!("/v1/events/{}/proof", text(&event, "id"));
             let proof = client.get(&path).await.ok(200).data();
-            let steps: Vec<_> = proof["path"].as_array().unwrap().iter().map(hash_of).collect();
+            let steps: Vec<_> = proof["path"]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(hash_of)
+                .collect();
             let (index, size) = (number(&proof, "leaf_index"), number(&proof, "tree_size"));
             assert_eq!(index, number(&event, "seq") - 1);
             let found = root(hash_of(&event["hash"]), index, size, &steps);
             let note = text(&proof, "checkpoint");
             let mut lines = note.lines();
-            assert!(lines.next().unwrap().contains("AU"), "the origin names the region: {note}");
+            assert!(
+                lines.next().unwrap().contains("AU"),
+                "the origin names the region: {note}"
+            );
             assert_eq!(lines.next(), Some(size.to_string().as_str()));
             let signed = base64::engine::general_purpose::STANDARD.decode(lines.next().unwrap());
             assert_eq!(signed.unwrap(), found);
@@ -78,7 +88,11 @@ async fn a_checkpoint_is_a_signed_note() {
     let workspace = client.every_page("/v1/workspaces").await[0].clone();
     let path = format!("/v1/workspaces/{}/checkpoint", text(&workspace, "id"));
     let answer = client.get(&path).await.ok(200);
-    assert!(answer.header("content-type").is_some_and(|text| text.starts_with("text/plain")));
+    assert!(
+        answer
+            .header("content-type")
+            .is_some_and(|text| text.starts_with("text/plain"))
+    );
     let note = answer.text();
     let lines: Vec<_> = note.lines().collect();
     assert_eq!(lines[1], "7");

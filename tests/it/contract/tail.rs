@@ -5,7 +5,9 @@ use serde_json::{Value, json};
 use crate::harness::{Client, Engine};
 
 async fn fill(client: &Client, count: u64) {
-    let events: Vec<Value> = (1..=count).map(|n| json!({ "type": "a", "payload": n })).collect();
+    let events: Vec<Value> = (1..=count)
+        .map(|n| json!({ "type": "a", "payload": n }))
+        .collect();
     client.post("/v1/events", &json!(events)).await.ok(202);
 }
 
@@ -15,12 +17,17 @@ async fn a_tail_starts_now_and_shows_what_comes() {
     let client = engine.client();
     fill(&client, 3).await;
     let mut tail = client.tail("", None).await;
-    let receipt = client.send_event(&json!({ "type": "b.c", "payload": { "k": 1 } })).await;
+    let receipt = client
+        .send_event(&json!({ "type": "b.c", "payload": { "k": 1 } }))
+        .await;
     let frame = tail.event().await.unwrap();
     assert_eq!(tail.retry_ms, Some(2000));
     assert_eq!(frame.id, Some(4));
     assert_eq!(frame.event.as_deref(), Some("b.c"));
-    let read = client.get(&format!("/v1/events/{}", receipt["id"].as_str().unwrap())).await.data();
+    let read = client
+        .get(&format!("/v1/events/{}", receipt["id"].as_str().unwrap()))
+        .await
+        .data();
     assert_eq!(frame.json(), read, "the data is the event as it is read");
     assert_eq!(tail.header("cache-control"), Some("no-store"));
 }
@@ -48,7 +55,13 @@ async fn a_tail_starts_where_it_is_asked_to() {
 async fn filters_leave_out_what_they_do_not_name() {
     let engine = Engine::start().await;
     let client = engine.client();
-    client.post("/v1/workspaces", &json!({ "slug": "other", "name": "Other" })).await.ok(201);
+    client
+        .post(
+            "/v1/workspaces",
+            &json!({ "slug": "other", "name": "Other" }),
+        )
+        .await
+        .ok(201);
     let events = json!([
         { "type": "order.paid", "payload": 1, "category": "money" },
         { "type": "order.sent", "payload": 2 },
@@ -88,9 +101,18 @@ async fn plans_below_growth_have_no_tail() {
     let engine = Engine::start().await;
     for plan in ["free", "starter"] {
         let tenant = engine.tenant(plan, plan).await;
-        tenant.client.get("/v1/events/tail").await.problem(403, "plan_required");
+        tenant
+            .client
+            .get("/v1/events/tail")
+            .await
+            .problem(403, "plan_required");
     }
-    engine.tenant("growth", "growth").await.client.tail("", None).await;
+    engine
+        .tenant("growth", "growth")
+        .await
+        .client
+        .tail("", None)
+        .await;
 }
 
 #[tokio::test]
@@ -98,9 +120,14 @@ async fn beginnings_that_make_no_sense_are_bad_requests() {
     let engine = Engine::start().await;
     let client = engine.client();
     for query in ["from=x", "from=-1", "type=a..b", "device=x", "colour=red"] {
-        client.get(&format!("/v1/events/tail?{query}")).await.problem(400, "bad_request");
+        client
+            .get(&format!("/v1/events/tail?{query}"))
+            .await
+            .problem(400, "bad_request");
     }
-    let call = client.get("/v1/events/tail").header("last-event-id", "nonsense");
+    let call = client
+        .get("/v1/events/tail")
+        .header("last-event-id", "nonsense");
     call.await.problem(400, "bad_request");
 }
 
@@ -114,7 +141,12 @@ async fn many_readers_get_the_same() {
     }
     fill(&client, 100).await;
     for tail in &mut tails {
-        let ids: Vec<_> = tail.events(100).await.iter().filter_map(|frame| frame.id).collect();
+        let ids: Vec<_> = tail
+            .events(100)
+            .await
+            .iter()
+            .filter_map(|frame| frame.id)
+            .collect();
         assert_eq!(ids, (1..=100).collect::<Vec<u64>>());
     }
 }
@@ -128,8 +160,15 @@ async fn a_large_backlog_is_read_from_the_store_and_then_goes_live() {
         fill(&client, 1000).await;
     }
     let mut tail = client.tail("from=earliest", None).await;
-    let ids: Vec<_> = tail.events(6000).await.iter().filter_map(|frame| frame.id).collect();
+    let ids: Vec<_> = tail
+        .events(6000)
+        .await
+        .iter()
+        .filter_map(|frame| frame.id)
+        .collect();
     assert_eq!(ids, (1..=6000).collect::<Vec<u64>>());
-    client.send_event(&json!({ "type": "live", "payload": 1 })).await;
+    client
+        .send_event(&json!({ "type": "live", "payload": 1 }))
+        .await;
     assert_eq!(tail.event().await.unwrap().id, Some(6001));
 }

@@ -12,12 +12,21 @@ use crate::harness::{
 async fn act(client: &Client, webhook: &Value, action: &str, body: &Value) -> Value {
     let path = format!("/v1/webhooks/{}/{action}", text(webhook, "id"));
     let answer = client.post(&path, body).await;
-    assert!(matches!(answer.status, 200..=202), "{path}: {} {}", answer.status, answer.text());
+    assert!(
+        matches!(answer.status, 200..=202),
+        "{path}: {} {}",
+        answer.status,
+        answer.text()
+    );
     answer.data()
 }
 
 async fn state(client: &Client, webhook: &Value) -> String {
-    let read = client.get(&format!("/v1/webhooks/{}", text(webhook, "id"))).await.ok(200).data();
+    let read = client
+        .get(&format!("/v1/webhooks/{}", text(webhook, "id")))
+        .await
+        .ok(200)
+        .data();
     text(&read, "state").to_owned()
 }
 
@@ -26,7 +35,12 @@ async fn a_test_ping_is_sent_now_and_answered_with_what_came_back() {
     let engine = Engine::start().await;
     let client = engine.client();
     let pong = ("x-pong", "1".to_owned());
-    let sink = Sink::that(Behaviour::AnswerWith(418, pong, "short and stout".to_owned())).await;
+    let sink = Sink::that(Behaviour::AnswerWith(
+        418,
+        pong,
+        "short and stout".to_owned(),
+    ))
+    .await;
     let webhook = make(&client, json!({ "url": sink.url(), "events": ["never"] })).await;
     let answer = act(&client, &webhook, "test", &json!({})).await;
     let received = &sink.received()[0];
@@ -35,7 +49,11 @@ async fn a_test_ping_is_sent_now_and_answered_with_what_came_back() {
     assert_eq!(received.json()["type"], "test.ping");
     assert_eq!(answer["status"], 418);
     assert!(answer.to_string().contains("short and stout"), "{answer}");
-    assert_eq!(client.get("/v1/events").await.data(), json!([]), "a ping is no event");
+    assert_eq!(
+        client.get("/v1/events").await.data(),
+        json!([]),
+        "a ping is no event"
+    );
 }
 
 #[tokio::test]
@@ -59,14 +77,19 @@ async fn a_paused_webhook_gets_nothing_and_everything_after_its_resumption() {
     act(&client, &webhook, "pause", &json!({})).await;
     assert_eq!(state(&client, &webhook).await, "paused");
     for n in 0..20 {
-        client.send_event(&json!({ "type": "a", "payload": n })).await;
+        client
+            .send_event(&json!({ "type": "a", "payload": n }))
+            .await;
     }
     loud.wait_for(20).await;
     assert_eq!(quiet.count(), 0);
     act(&client, &webhook, "resume", &json!({})).await;
     assert_eq!(state(&client, &webhook).await, "active");
     let received = quiet.wait_for(20).await;
-    let mut got: Vec<_> = received.iter().filter_map(|one| one.json()["data"].as_u64()).collect();
+    let mut got: Vec<_> = received
+        .iter()
+        .filter_map(|one| one.json()["data"].as_u64())
+        .collect();
     got.sort_unstable();
     assert_eq!(got, (0..20).collect::<Vec<u64>>());
 }
@@ -77,7 +100,10 @@ async fn a_pause_survives_a_restart() {
     let sink = Sink::start().await;
     let webhook = make(&engine.client(), json!({ "url": sink.url() })).await;
     act(&engine.client(), &webhook, "pause", &json!({})).await;
-    engine.client().send_event(&json!({ "type": "a", "payload": 1 })).await;
+    engine
+        .client()
+        .send_event(&json!({ "type": "a", "payload": 1 }))
+        .await;
     engine.restart().await;
     assert_eq!(state(&engine.client(), &webhook).await, "paused");
     assert_eq!(sink.count(), 0);
@@ -94,12 +120,17 @@ async fn after_a_rotation_both_secrets_verify() {
     let rotated = act(&client, &webhook, "rotate-secret", &json!({})).await;
     let (old, new) = (text(&webhook, "secret"), text(&rotated, "secret"));
     assert_ne!(old, new);
-    client.send_event(&json!({ "type": "a", "payload": 1 })).await;
+    client
+        .send_event(&json!({ "type": "a", "payload": 1 }))
+        .await;
     let received = &sink.wait_for(1).await[0];
     received.verify(old);
     received.verify(new);
     let stranger = "whsec_a2tra2tra2tra2tra2tra2tra2tra2tr";
-    assert!(received.try_verify(stranger).is_err(), "not everything verifies");
+    assert!(
+        received.try_verify(stranger).is_err(),
+        "not everything verifies"
+    );
 }
 
 #[tokio::test]
@@ -114,14 +145,19 @@ async fn a_replay_sends_a_range_again() {
     client.post("/v1/events", &events).await.ok(202);
     sink.wait_for(3).await;
 
-    let range = json!({ "from": "2000-01-01T00:00:00Z", "types": ["a"], "only": "all", "dry_run": true });
+    let range =
+        json!({ "from": "2000-01-01T00:00:00Z", "types": ["a"], "only": "all", "dry_run": true });
     let planned = act(&client, &webhook, "replay", &range).await;
     assert_eq!(number(&planned, "total"), 2);
     assert_eq!(sink.count(), 3, "a dry run sends nothing");
 
     let range = json!({ "from": "2000-01-01T00:00:00Z", "types": ["a"], "only": "all" });
     let replay = act(&client, &webhook, "replay", &range).await;
-    let path = format!("/v1/webhooks/{}/replays/{}", text(&webhook, "id"), text(&replay, "id"));
+    let path = format!(
+        "/v1/webhooks/{}/replays/{}",
+        text(&webhook, "id"),
+        text(&replay, "id")
+    );
     let done = until("the replay has ended", async || {
         let replay = client.get(&path).await.ok(200).data();
         (replay["state"] != "running").then_some(replay)
@@ -131,7 +167,10 @@ async fn a_replay_sends_a_range_again() {
     assert_eq!(number(&done, "done"), 2);
     assert_eq!(number(&done, "failed"), 0);
     let received = sink.received();
-    let again: Vec<_> = received[3..].iter().filter_map(|one| one.json()["data"].as_u64()).collect();
+    let again: Vec<_> = received[3..]
+        .iter()
+        .filter_map(|one| one.json()["data"].as_u64())
+        .collect();
     assert_eq!(again, [1, 3]);
     received[3].verify(text(&webhook, "secret"));
     assert_eq!(received[3].attempt(), 2, "a replay is a further attempt");
@@ -148,7 +187,9 @@ async fn a_replay_of_failures_sends_dead_letters_only() {
     .await;
     let webhook = make(&client, json!({ "url": sink.url() })).await;
     for n in 1..=3 {
-        client.send_event(&json!({ "type": "a", "payload": n })).await;
+        client
+            .send_event(&json!({ "type": "a", "payload": n }))
+            .await;
     }
     until("one delivery is dead", async || {
         (client.every_page("/v1/dead-letters").await.len() == 1).then_some(())
@@ -161,7 +202,11 @@ async fn a_replay_of_failures_sends_dead_letters_only() {
     let received = sink.wait_for(4).await;
     assert_eq!(received[3].json()["data"], 2);
     until("nothing is dead any more", async || {
-        client.every_page("/v1/dead-letters").await.is_empty().then_some(())
+        client
+            .every_page("/v1/dead-letters")
+            .await
+            .is_empty()
+            .then_some(())
     })
     .await;
 }
@@ -177,14 +222,19 @@ async fn replays_that_make_no_sense_are_refused() {
         (json!({ "only": "some" }), "invalid_field"),
         (json!({ "types": ["a..b"] }), "invalid_field"),
         (json!({ "dry_run": "yes" }), "invalid_field"),
-        (json!({ "from": "2001-01-01T00:00:00Z", "to": "2000-01-01T00:00:00Z" }), "invalid_field"),
+        (
+            json!({ "from": "2001-01-01T00:00:00Z", "to": "2000-01-01T00:00:00Z" }),
+            "invalid_field",
+        ),
         (json!({ "colour": "red" }), "unknown_field"),
     ] {
         client.post(&path, &body).await.problem(422, code);
     }
     let unknown = "/v1/webhooks/wh_00000000000000000000000000000000";
     for action in ["test", "pause", "resume", "rotate-secret", "replay"] {
-        let answer = client.post(&format!("{unknown}/{action}"), &json!({})).await;
+        let answer = client
+            .post(&format!("{unknown}/{action}"), &json!({}))
+            .await;
         answer.problem(404, "not_found");
     }
 }

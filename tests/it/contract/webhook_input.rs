@@ -5,10 +5,40 @@ use serde_json::{Value, json};
 
 use crate::harness::{Engine, Settings, client::text};
 
+/// Members beside a good `url`, in JSON, and where the problem points.
+const WRONG_MEMBERS: &[(&str, &str)] = &[
+    (r#""events":[]"#, "/events"),
+    (r#""events":"*""#, "/events"),
+    (r#""events":["a..b"]"#, "/events"),
+    (r#""workspace":"nowhere""#, "/workspace"),
+    (r#""workspace":7"#, "/workspace"),
+    (r#""enabled":"yes""#, "/enabled"),
+    (r#""secret":"short""#, "/secret"),
+    (r#""headers":{"host":"x"}"#, "/headers/host"),
+    (r#""headers":{"webhook-id":"x"}"#, "/headers/webhook-id"),
+    (r#""headers":{"a b":"x"}"#, "/headers/a b"),
+    (r#""headers":{"x-a":"line\r\nbreak"}"#, "/headers/x-a"),
+    (r#""timeout_ms":99"#, "/timeout_ms"),
+    (r#""timeout_ms":60001"#, "/timeout_ms"),
+    (r#""retry":"never""#, "/retry"),
+    (r#""retry":{"schedule":[]}"#, "/retry"),
+    (r#""max_in_flight":0"#, "/max_in_flight"),
+    (r#""rate_per_second":0"#, "/rate_per_second"),
+    (r#""ordered":1"#, "/ordered"),
+];
+
 fn bad_bodies() -> Vec<(Value, &'static str, &'static str)> {
-    let url = "https://example.com";
     let field = "invalid_field";
-    vec![
+    let url = "https://example.com";
+    let with_members = WRONG_MEMBERS.iter().map(|(members, pointer)| {
+        let body = format!(r#"{{"url":"{url}",{members}}}"#);
+        (
+            serde_json::from_str(&body).expect("the table holds JSON"),
+            field,
+            *pointer,
+        )
+    });
+    let mut bodies = vec![
         (json!([]), field, ""),
         (json!({}), field, "/url"),
         (json!({ "url": 1 }), field, "/url"),
@@ -16,35 +46,34 @@ fn bad_bodies() -> Vec<(Value, &'static str, &'static str)> {
         (json!({ "url": "example.com" }), field, "/url"),
         (json!({ "url": "ftp://example.com" }), field, "/url"),
         (json!({ "url": "file:///etc/passwd" }), field, "/url"),
-        (json!({ "url": format!("{url}/{}", "x".repeat(3000)) }), field, "/url"),
-        (json!({ "url": url, "events": [] }), field, "/events"),
-        (json!({ "url": url, "events": "*" }), field, "/events"),
-        (json!({ "url": url, "events": ["a..b"] }), field, "/events"),
-        (json!({ "url": url, "workspace": "nowhere" }), field, "/workspace"),
-        (json!({ "url": url, "workspace": 7 }), field, "/workspace"),
-        (json!({ "url": url, "description": "x".repeat(501) }), field, "/description"),
-        (json!({ "url": url, "enabled": "yes" }), field, "/enabled"),
-        (json!({ "url": url, "secret": "short" }), field, "/secret"),
-        (json!({ "url": url, "headers": { "host": "x" } }), field, "/headers/host"),
-        (json!({ "url": url, "headers": { "webhook-id": "x" } }), field, "/headers/webhook-id"),
-        (json!({ "url": url, "headers": { "a b": "x" } }), field, "/headers/a b"),
-        (json!({ "url": url, "headers": { "x-a": "line\r\nbreak" } }), field, "/headers/x-a"),
-        (json!({ "url": url, "timeout_ms": 99 }), field, "/timeout_ms"),
-        (json!({ "url": url, "timeout_ms": 60_001 }), field, "/timeout_ms"),
-        (json!({ "url": url, "retry": "never" }), field, "/retry"),
-        (json!({ "url": url, "retry": { "schedule": [] } }), field, "/retry"),
-        (json!({ "url": url, "max_in_flight": 0 }), field, "/max_in_flight"),
-        (json!({ "url": url, "rate_per_second": 0 }), field, "/rate_per_second"),
-        (json!({ "url": url, "ordered": 1 }), field, "/ordered"),
-        (json!({ "url": url, "colour": "red" }), "unknown_field", "/colour"),
-    ]
+        (
+            json!({ "url": format!("{url}/{}", "x".repeat(3000)) }),
+            field,
+            "/url",
+        ),
+        (
+            json!({ "url": url, "description": "x".repeat(501) }),
+            field,
+            "/description",
+        ),
+        (
+            json!({ "url": url, "colour": "red" }),
+            "unknown_field",
+            "/colour",
+        ),
+    ];
+    bodies.extend(with_members);
+    bodies
 }
 
 #[tokio::test]
 async fn wrong_webhooks_are_refused_with_a_pointer() {
     let engine = Engine::start().await;
     let client = engine.client();
-    let made = client.post("/v1/webhooks", &json!({ "url": "https://example.com" })).await.ok(201);
+    let made = client
+        .post("/v1/webhooks", &json!({ "url": "https://example.com" }))
+        .await
+        .ok(201);
     let path = format!("/v1/webhooks/{}", text(&made.data(), "id"));
     for (body, code, pointer) in bad_bodies() {
         for call in [
@@ -57,7 +86,9 @@ async fn wrong_webhooks_are_refused_with_a_pointer() {
         }
     }
     for body in ["", "{", "nope"] {
-        let call = client.call(Method::POST, "/v1/webhooks").body("application/json", body);
+        let call = client
+            .call(Method::POST, "/v1/webhooks")
+            .body("application/json", body);
         call.await.problem(400, "malformed_json");
     }
     assert_eq!(client.every_page("/v1/webhooks").await.len(), 1);
@@ -96,5 +127,8 @@ async fn targets_inside_are_refused_in_every_spelling() {
         let problem = answer.problem(422, "invalid_field");
         assert_eq!(problem["errors"][0]["pointer"], "/url", "{url}: {problem}");
     }
-    client.post("/v1/webhooks", &json!({ "url": "https://8.8.8.8/" })).await.ok(201);
+    client
+        .post("/v1/webhooks", &json!({ "url": "https://8.8.8.8/" }))
+        .await
+        .ok(201);
 }

@@ -21,7 +21,9 @@ impl UntrustedSink {
     pub(crate) fn start() -> UntrustedSink {
         let config = Arc::new(server_config());
         let listener = TcpListener::bind("127.0.0.1:0").expect("there are free ports");
-        let addr = listener.local_addr().expect("a bound socket has an address");
+        let addr = listener
+            .local_addr()
+            .expect("a bound socket has an address");
         std::thread::spawn(move || {
             while let Ok((mut stream, _)) = listener.accept() {
                 let connection = ServerConnection::new(Arc::clone(&config));

@@ -44,19 +44,27 @@ impl Client {
     /// A client without a key.
     pub(crate) fn new(base: String) -> Client {
         // Whoever installed it first does not matter: it is always the same one.
-        rustls::crypto::ring::default_provider().install_default().ok();
+        rustls::crypto::ring::default_provider()
+            .install_default()
+            .ok();
         let http = reqwest::Client::builder()
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .expect("a client without options can be built");
-        Client { http, base, headers: Vec::new() }
+        Client {
+            http,
+            base,
+            headers: Vec::new(),
+        }
     }
 
     /// The same with one more header on every call.
     pub(crate) fn with_header(&self, name: &str, value: &str) -> Client {
         let mut client = self.clone();
-        client.headers.retain(|(other, _)| !other.eq_ignore_ascii_case(name));
+        client
+            .headers
+            .retain(|(other, _)| !other.eq_ignore_ascii_case(name));
         client.headers.push((name.to_owned(), value.to_owned()));
         client
     }
@@ -64,14 +72,6 @@ impl Client {
     /// The same with an API key.
     pub(crate) fn with_key(&self, key: &str) -> Client {
         self.with_header("authorization", &format!("Bearer {key}"))
-    }
-
-    /// The API key, if the client has one.
-    pub(crate) fn key(&self) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(name, _)| name == "authorization")
-            .and_then(|(_, value)| value.strip_prefix("Bearer "))
     }
 
     /// The address of the engine.
@@ -163,7 +163,12 @@ impl Call {
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let body = response.bytes().await?;
-        Ok(Answer { status, headers, body, what: self.what })
+        Ok(Answer {
+            status,
+            headers,
+            body,
+            what: self.what,
+        })
     }
 }
 
@@ -196,18 +201,29 @@ impl Answer {
         let what = &self.what;
         assert_eq!(self.status, status, "{what}: {}", self.text());
         let media_type = self.header("content-type").unwrap_or_default();
-        assert_eq!(media_type, "application/problem+json", "{what}: {}", self.text());
+        assert_eq!(
+            media_type,
+            "application/problem+json",
+            "{what}: {}",
+            self.text()
+        );
         let problem = self.json();
         assert_eq!(problem["error"]["code"], code, "{what}: {problem}");
         assert_eq!(problem["status"], status, "{what}: {problem}");
         for member in ["type", "title", "detail", "instance", "trace_id"] {
             let value = problem[member].as_str().unwrap_or_default();
-            assert!(!value.is_empty(), "{what}: `{member}` is missing: {problem}");
+            assert!(
+                !value.is_empty(),
+                "{what}: `{member}` is missing: {problem}"
+            );
         }
         let message = problem["error"]["message"].as_str().unwrap_or_default();
         assert!(!message.is_empty(), "{what}: {problem}");
         if matches!(status, 429 | 503) {
-            assert!(self.header("retry-after").is_some(), "{what}: Retry-After is missing");
+            assert!(
+                self.header("retry-after").is_some(),
+                "{what}: Retry-After is missing"
+            );
         }
         problem
     }
@@ -225,7 +241,11 @@ impl Answer {
     #[track_caller]
     pub(crate) fn data(&self) -> Value {
         let body = self.json();
-        assert!(body.get("data").is_some(), "{}: there is no `data`: {body}", self.what);
+        assert!(
+            body.get("data").is_some(),
+            "{}: there is no `data`: {body}",
+            self.what
+        );
         body["data"].clone()
     }
 

@@ -90,7 +90,13 @@ impl Engine {
     /// The same on a store that may have been used before, so that no key may be printed.
     pub(crate) async fn start_expecting_no_key(settings: Settings) -> Engine {
         let home = TempDir::new().expect("a folder for the store can be made");
-        let mut engine = Engine { settings, running: None, port: 0, key: String::new(), home };
+        let mut engine = Engine {
+            settings,
+            running: None,
+            port: 0,
+            key: String::new(),
+            home,
+        };
         for _ in 0..PORTS_TRIED_MAX {
             engine.port = free_port();
             match engine.spawn_until_ready().await {
@@ -113,7 +119,11 @@ impl Engine {
     /// Kills it at once, as `kill -9` does, and waits until it is gone.
     pub(crate) async fn kill_9(&mut self) {
         let mut running = self.running.take().expect("it runs");
-        running.child.kill().await.expect("one's own process can be killed");
+        running
+            .child
+            .kill()
+            .await
+            .expect("one's own process can be killed");
     }
 
     /// Sends SIGTERM.
@@ -132,7 +142,11 @@ impl Engine {
     pub(crate) async fn restart(&mut self) {
         self.send_sigterm().await;
         let status = self.ended().await;
-        assert!(status.success(), "the engine ended with {status}: {}", self.log());
+        assert!(
+            status.success(),
+            "the engine ended with {status}: {}",
+            self.log()
+        );
         self.start_again().await;
     }
 
@@ -153,7 +167,8 @@ impl Engine {
 
     /// A client with the operators' token.
     pub(crate) fn operator(&self) -> Client {
-        self.anonymous().with_header("x-internal-token", INTERNAL_TOKEN)
+        self.anonymous()
+            .with_header("x-internal-token", INTERNAL_TOKEN)
     }
 
     /// Makes another tenant on a plan.
@@ -164,14 +179,24 @@ impl Engine {
         let made = answer.text();
         let key = find_key(&made).expect("a new tenant comes with a key");
         let id = find_id(&made, "ten_").expect("a new tenant comes with its id");
-        Tenant { id: id.to_owned(), client: self.anonymous().with_key(key) }
+        Tenant {
+            id: id.to_owned(),
+            client: self.anonymous().with_key(key),
+        }
     }
 
     /// The id of the first tenant.
     pub(crate) async fn first_tenant_id(&self) -> String {
-        let tenants = self.operator().get("/internal/tenants").await.ok(200).data();
+        let tenants = self
+            .operator()
+            .get("/internal/tenants")
+            .await
+            .ok(200)
+            .data();
         let is_default = |tenant: &&Value| tenant["slug"] == "default";
-        let found = tenants.as_array().and_then(|list| list.iter().find(is_default).cloned());
+        let found = tenants
+            .as_array()
+            .and_then(|list| list.iter().find(is_default).cloned());
         text(&found.expect("there is a tenant `default`"), "id").to_owned()
     }
 
@@ -194,7 +219,11 @@ impl Engine {
     /// Everything that its present process wrote to standard output.
     pub(crate) fn output(&self) -> String {
         let running = self.running.as_ref().expect("it runs");
-        running.output.lock().expect("nobody panics while holding it").clone()
+        running
+            .output
+            .lock()
+            .expect("nobody panics while holding it")
+            .clone()
     }
 
     /// Everything that it ever wrote to standard error.
@@ -214,7 +243,10 @@ impl Engine {
     }
 
     async fn spawn_until_ready(&mut self) -> Result<(), ExitStatus> {
-        let log = OpenOptions::new().create(true).append(true).open(self.log_path());
+        let log = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.log_path());
         let mut child = program::program()
             .arg("serve")
             .current_dir(self.home.path())
@@ -282,7 +314,10 @@ fn gather(output: ChildStdout) -> Arc<Mutex<String>> {
 
 fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there are free ports");
-    listener.local_addr().expect("a bound socket has an address").port()
+    listener
+        .local_addr()
+        .expect("a bound socket has an address")
+        .port()
 }
 
 /// The first API key in a text: `ak_`, a slug, `_`, 64 hex digits.
@@ -292,7 +327,9 @@ pub(crate) fn find_key(text: &str) -> Option<&str> {
         let rest = &text[start + 3..];
         let slug = rest.find(|c| !is_slug(c))?;
         let secret = rest[slug..].strip_prefix('_')?;
-        let digits = secret.find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(secret.len());
+        let digits = secret
+            .find(|c: char| !c.is_ascii_hexdigit())
+            .unwrap_or(secret.len());
         (slug > 0 && digits == 64).then(|| &text[start..start + 3 + slug + 1 + 64])
     })
 }

@@ -12,7 +12,10 @@ use super::{Client, Engine, program};
 /// Fetches an export into a file of the engine's folder. `name` ends in `.json`, `.csv` or `.ndjson`.
 pub(crate) async fn fetch(engine: &Engine, client: &Client, name: &str, query: &str) -> PathBuf {
     let format = name.rsplit('.').next().expect("a name has an ending");
-    let answer = client.get(&format!("/v1/events/export.{format}{query}")).await.ok(200);
+    let answer = client
+        .get(&format!("/v1/events/export.{format}{query}"))
+        .await
+        .ok(200);
     let path = engine.home().join(name);
     fs::write(&path, &answer.body).expect("the export can be written");
     path
@@ -28,7 +31,12 @@ pub(crate) async fn verify(path: &Path) -> program::Ended {
 pub(crate) async fn fetch_verified(engine: &Engine, client: &Client) -> Vec<Value> {
     let path = fetch(engine, client, "whole.ndjson", "").await;
     let ended = verify(&path).await;
-    assert_eq!(ended.code, Some(0), "the export does not verify: {}", ended.said());
+    assert_eq!(
+        ended.code,
+        Some(0),
+        "the export does not verify: {}",
+        ended.said()
+    );
     events_of(&path)
 }
 

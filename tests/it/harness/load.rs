@@ -13,7 +13,7 @@ use std::{
 use serde_json::{Value, json};
 use tokio::{
     task::JoinHandle,
-    time::{Instant, interval, sleep},
+    time::{interval, sleep},
 };
 
 use super::{Answer, Client, client::number};
@@ -46,8 +46,6 @@ pub(crate) struct Acknowledged {
     pub(crate) position: u64,
     /// The number in its payload, which no other event has.
     pub(crate) number: u64,
-    /// When it was sent.
-    pub(crate) sent_at: Instant,
 }
 
 impl Load {
@@ -78,17 +76,15 @@ impl Load {
                 tokio::spawn(async move { shared.send_one(&client, &kind).await });
             }
         });
-        Load { shared, workers: vec![worker] }
+        Load {
+            shared,
+            workers: vec![worker],
+        }
     }
 
     /// How many events have been acknowledged.
     pub(crate) fn count(&self) -> usize {
         self.shared.acknowledged.lock().expect("not poisoned").len()
-    }
-
-    /// What has been acknowledged up to now.
-    pub(crate) fn acknowledged(&self) -> Vec<Acknowledged> {
-        self.shared.acknowledged.lock().expect("not poisoned").clone()
     }
 
     /// What was answered otherwise up to now.
@@ -116,14 +112,23 @@ impl Shared {
     async fn send_one(&self, client: &Client, kind: &str) {
         let number_sent = self.next.fetch_add(1, Ordering::Relaxed);
         let event = json!({ "type": kind, "payload": { "n": number_sent } });
-        let sent_at = Instant::now();
         match client.post("/v1/events", &event).attempt().await {
             Ok(answer) if answer.status == 202 => {
                 let receipt: Value = answer.data();
-                let id = receipt["id"].as_str().expect("a receipt has an id").to_owned();
+                let id = receipt["id"]
+                    .as_str()
+                    .expect("a receipt has an id")
+                    .to_owned();
                 let position = number(&receipt, "position");
-                let acknowledged = Acknowledged { id, position, number: number_sent, sent_at };
-                self.acknowledged.lock().expect("not poisoned").push(acknowledged);
+                let acknowledged = Acknowledged {
+                    id,
+                    position,
+                    number: number_sent,
+                };
+                self.acknowledged
+                    .lock()
+                    .expect("not poisoned")
+                    .push(acknowledged);
             }
             Ok(answer) => {
                 self.refused.lock().expect("not poisoned").push(answer);

@@ -25,3 +25,18 @@ pub(crate) fn anonymous_memory_bytes(process_id: u32) -> u64 {
         .expect("the status names RssAnon");
     kib * 1024
 }
+
+/// How many connections to a local port are open, seen from the side that listens.
+pub(crate) fn established_connections(port: u16) -> usize {
+    const ESTABLISHED: &str = "01";
+    let table = fs::read_to_string("/proc/net/tcp").expect("the kernel shows its connections");
+    let local = format!(":{port:04X}");
+    let is_ours = |line: &&str| {
+        let mut fields = line.split_ascii_whitespace().skip(1);
+        let is_local = fields
+            .next()
+            .is_some_and(|address| address.ends_with(&local));
+        is_local && fields.nth(1) == Some(ESTABLISHED)
+    };
+    table.lines().filter(is_ours).count()
+}

@@ -59,6 +59,7 @@ struct Shared {
     received: Mutex<Vec<Received>>,
     script: Mutex<Script>,
     connections: AtomicU64,
+    peers: Mutex<Vec<SocketAddr>>,
 }
 
 /// A request that came.
@@ -66,6 +67,8 @@ struct Shared {
 pub(crate) struct Received {
     /// When it was there as a whole.
     pub(crate) at: Instant,
+    /// The number of the connection that it came on, from 0.
+    pub(crate) connection: u64,
     /// Its method.
     pub(crate) method: String,
     /// Its path.
@@ -91,30 +94,39 @@ impl Sink {
     pub(crate) async fn with(
         script: impl Fn(&Received, usize) -> Behaviour + Send + Sync + 'static,
     ) -> Sink {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("there are free ports");
-        let addr = listener.local_addr().expect("a bound socket has an address");
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("there are free ports");
+        let addr = listener
+            .local_addr()
+            .expect("a bound socket has an address");
         let shared = Arc::new(Shared {
             received: Mutex::default(),
             script: Mutex::new(Arc::new(script)),
             connections: AtomicU64::new(0),
+            peers: Mutex::default(),
         });
         let serving = Arc::clone(&shared);
         let accepting = tokio::spawn(async move {
             // The connections end with the receiver, because this set ends them when it is dropped.
             let mut connections = tokio::task::JoinSet::new();
-            while let Ok((stream, _)) = listener.accept().await {
-                serving.connections.fetch_add(1, Ordering::Relaxed);
-                connections.spawn(serve(stream, Arc::clone(&serving)));
+            while let Ok((stream, peer)) = listener.accept().await {
+                serving.peers.lock().expect("not poisoned").push(peer);
+                let number = serving.connections.fetch_add(1, Ordering::Relaxed);
+                connections.spawn(serve(stream, number, Arc::clone(&serving)));
                 while connections.try_join_next().is_some() {}
             }
         });
-        Sink { addr, shared, accepting }
+        Sink {
+            addr,
+            shared,
+            accepting,
+        }
     }
 
     /// From now on every request is treated like this.
     pub(crate) fn now(&self, behaviour: Behaviour) {
-        *self.shared.script.lock().expect("not poisoned") =
-            Arc::new(move |_, _| behaviour.clone());
+        *self.shared.script.lock().expect("not poisoned") = Arc::new(move |_, _| behaviour.clone());
     }
 
     /// Its address.
@@ -140,6 +152,24 @@ impl Sink {
     /// What has come.
     pub(crate) fn received(&self) -> Vec<Received> {
         self.shared.received.lock().expect("not poisoned").clone()
+    }
+
+    /// Opens a connection of the test's own; answers its number. Connections are taken in the order in which they were
+    /// opened, so whatever had one before this has a lower number.
+    pub(crate) async fn mark(&self) -> u64 {
+        let stream = TcpStream::connect(self.addr)
+            .await
+            .expect("the receiver listens");
+        let own = stream
+            .local_addr()
+            .expect("a connected socket has an address");
+        let what = "the receiver has taken the mark";
+        let number = until(what, async || {
+            let peers = self.shared.peers.lock().expect("not poisoned");
+            peers.iter().position(|peer| *peer == own)
+        })
+        .await;
+        u64::try_from(number).expect("a count fits")
     }
 
     /// What has come since this was last asked.
@@ -180,12 +210,15 @@ impl Received {
 
     /// The id of the event.
     pub(crate) fn event_id(&self) -> &str {
-        self.header("webhook-id").expect("every delivery has a webhook-id")
+        self.header("webhook-id")
+            .expect("every delivery has a webhook-id")
     }
 
     /// Which attempt it is.
     pub(crate) fn attempt(&self) -> u32 {
-        let attempt = self.header("x-trunkline-attempt").expect("every delivery has a number");
+        let attempt = self
+            .header("x-trunkline-attempt")
+            .expect("every delivery has a number");
         attempt.parse().expect("a number")
     }
 
@@ -203,11 +236,12 @@ impl Received {
     }
 }
 
-async fn serve(mut stream: TcpStream, shared: Arc<Shared>) {
+async fn serve(mut stream: TcpStream, number: u64, shared: Arc<Shared>) {
     stream.set_nodelay(true).ok();
     let mut unread = BytesMut::new();
     // An error is the client's way of closing.
-    while let Ok(Some(received)) = read_request(&mut stream, &mut unread).await {
+    while let Ok(Some(mut received)) = read_request(&mut stream, &mut unread).await {
+        received.connection = number;
         let script = Arc::clone(&shared.script.lock().expect("not poisoned"));
         let behaviour = {
             let mut all = shared.received.lock().expect("not poisoned");
@@ -249,12 +283,21 @@ fn parse(unread: &mut BytesMut) -> Option<Received> {
         let value = HeaderValue::from_str(value.trim()).expect("header values are text");
         headers.append(name, value);
     }
-    let length = headers.get("content-length").and_then(|value| value.to_str().ok());
+    let length = headers
+        .get("content-length")
+        .and_then(|value| value.to_str().ok());
     let length: usize = length.map_or(0, |length| length.parse().expect("a length"));
     let whole = end + 4 + length;
     if unread.len() < whole {
         return None;
     }
     let body = unread.split_to(whole).freeze().slice(end + 4..);
-    Some(Received { at: Instant::now(), method, path, headers, body })
+    Some(Received {
+        at: Instant::now(),
+        connection: 0,
+        method,
+        path,
+        headers,
+        body,
+    })
 }

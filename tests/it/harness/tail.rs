@@ -37,12 +37,20 @@ impl Tail {
         }
         let media_type = response.headers().get("content-type").cloned();
         assert_eq!(media_type.expect("a media type"), "text/event-stream");
-        Tail { response, unread: Vec::new(), frames: VecDeque::new(), retry_ms: None }
+        Tail {
+            response,
+            unread: Vec::new(),
+            frames: VecDeque::new(),
+            retry_ms: None,
+        }
     }
 
     /// A header of the answer.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
-        self.response.headers().get(name).and_then(|value| value.to_str().ok())
+        self.response
+            .headers()
+            .get(name)
+            .and_then(|value| value.to_str().ok())
     }
 
     /// The next frame, heartbeats too; `None` when the stream has ended.

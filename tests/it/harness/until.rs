@@ -18,7 +18,10 @@ pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T
         if let Some(found) = look().await {
             return found;
         }
-        assert!(Instant::now() < give_up_at, "waited {CAP:?} in vain until {what}");
+        assert!(
+            Instant::now() < give_up_at,
+            "waited {CAP:?} in vain until {what}"
+        );
         sleep(PACE).await;
     }
 }

@@ -31,13 +31,18 @@ impl Running {
             .spawn()
             .expect("the program can be started");
         let output = child.stdout.take().expect("the output is piped");
-        Running { _child: child, lines: BufReader::new(output).lines() }
+        Running {
+            _child: child,
+            lines: BufReader::new(output).lines(),
+        }
     }
 
     async fn line_with(&mut self, needle: &str) -> String {
         loop {
             let line = soon("the command writes", self.lines.next_line()).await;
-            let line = line.expect("output can be read").expect("the command goes on");
+            let line = line
+                .expect("output can be read")
+                .expect("the command goes on");
             if line.contains(needle) {
                 return line;
             }
@@ -60,7 +65,11 @@ async fn send_sends_one_event() {
     assert_eq!(ended.code, Some(0), "{}", ended.said());
     let events = engine.client().get("/v1/events").await.data();
     assert_eq!(events[0]["payload"], json!({ "k": 1 }));
-    assert!(ended.output.contains(events[0]["id"].as_str().unwrap()), "{}", ended.output);
+    assert!(
+        ended.output.contains(events[0]["id"].as_str().unwrap()),
+        "{}",
+        ended.output
+    );
     let ended = client_command(&engine, &["send", "--type", "not a type", "--payload", "1"]).await;
     assert_eq!(ended.code, Some(1), "{}", ended.said());
     let ended = client_command(&engine, &["send", "--type", "a", "--payload", "{"]).await;
@@ -70,11 +79,17 @@ async fn send_sends_one_event() {
 #[tokio::test]
 async fn tail_shows_what_comes() {
     let engine = Engine::start().await;
-    engine.client().send_event(&json!({ "type": "a.first", "payload": 1 })).await;
+    engine
+        .client()
+        .send_event(&json!({ "type": "a.first", "payload": 1 }))
+        .await;
     let mut tail = Running::start(&engine, &["tail", "--from", "earliest", "--json"]);
     let first: Value = serde_json::from_str(&tail.line_with("a.first").await).unwrap();
     assert_eq!(first["position"], 1);
-    engine.client().send_event(&json!({ "type": "a.second", "payload": 2 })).await;
+    engine
+        .client()
+        .send_event(&json!({ "type": "a.second", "payload": 2 }))
+        .await;
     tail.line_with("a.second").await;
 }
 
@@ -85,11 +100,16 @@ async fn listen_forwards_signed_events() {
     let mut listen = Running::start(&engine, &["listen", "--forward-to", &sink.url()]);
     let line = listen.line_with("whsec_").await;
     let start = line.find("whsec_").unwrap();
-    let secret: String =
-        line[start..].chars().take_while(|c| !c.is_whitespace() && *c != '"').collect();
+    let secret: String = line[start..]
+        .chars()
+        .take_while(|c| !c.is_whitespace() && *c != '"')
+        .collect();
     // It listens from some moment on; what comes before that is not for it.
     let received = crate::harness::until("an event is forwarded", async || {
-        engine.client().send_event(&json!({ "type": "a", "payload": 1 })).await;
+        engine
+            .client()
+            .send_event(&json!({ "type": "a", "payload": 1 }))
+            .await;
         sink.received().first().cloned()
     })
     .await;
@@ -103,21 +123,40 @@ async fn operators_make_keys_and_tenants_beside_a_running_engine() {
     let engine = Engine::start().await;
     let folder = engine.data_dir();
     let variables = [("DATA_DIR", folder.as_os_str())];
-    let made = program::run(&["keys", "create", "--tenant", "default", "--name", "cli"], &variables);
+    let made = program::run(
+        &["keys", "create", "--tenant", "default", "--name", "cli"],
+        &variables,
+    );
     let made = made.await;
     assert_eq!(made.code, Some(0), "{}", made.said());
     let key = find_key(&made.output).expect("the key is printed");
-    engine.anonymous().with_key(key).get("/v1/events").await.ok(200);
+    engine
+        .anonymous()
+        .with_key(key)
+        .get("/v1/events")
+        .await
+        .ok(200);
 
-    let listed = program::run(&["keys", "list", "--tenant", "default", "--json"], &variables).await;
+    let listed = program::run(
+        &["keys", "list", "--tenant", "default", "--json"],
+        &variables,
+    )
+    .await;
     assert_eq!(listed.code, Some(0), "{}", listed.said());
     assert!(listed.output.contains("cli") && !listed.output.contains(key));
 
-    let arguments = ["tenants", "create", "--name", "Acme", "--slug", "acme", "--plan", "growth"];
+    let arguments = [
+        "tenants", "create", "--name", "Acme", "--slug", "acme", "--plan", "growth",
+    ];
     let made = program::run(&arguments, &variables).await;
     assert_eq!(made.code, Some(0), "{}", made.said());
     let key = find_key(&made.output).expect("the key is printed");
-    engine.anonymous().with_key(key).get("/v1/events").await.ok(200);
+    engine
+        .anonymous()
+        .with_key(key)
+        .get("/v1/events")
+        .await
+        .ok(200);
     let listed = program::run(&["tenants", "list", "--json"], &variables).await;
     assert!(listed.output.contains("acme"), "{}", listed.said());
 }
@@ -125,7 +164,10 @@ async fn operators_make_keys_and_tenants_beside_a_running_engine() {
 #[tokio::test]
 async fn config_shows_what_is_in_force_and_no_secret() {
     let secret = "a-secret-token-that-nobody-may-see";
-    let variables = [("INTERNAL_TOKEN", secret.as_ref()), ("PORT", "9999".as_ref())];
+    let variables = [
+        ("INTERNAL_TOKEN", secret.as_ref()),
+        ("PORT", "9999".as_ref()),
+    ];
     let ended = program::run(&["config"], &variables).await;
     assert_eq!(ended.code, Some(0), "{}", ended.said());
     assert!(ended.output.contains("9999"), "{}", ended.output);
@@ -137,14 +179,28 @@ async fn config_shows_what_is_in_force_and_no_secret() {
 
 #[tokio::test]
 async fn the_demo_shows_deliveries_and_ends_by_itself() {
-    let ended = soon("the demo ends", program::run(&["demo", "--seconds", "5"], &[])).await;
+    let ended = soon(
+        "the demo ends",
+        program::run(&["demo", "--seconds", "5"], &[]),
+    )
+    .await;
     assert_eq!(ended.code, Some(0), "{}", ended.said());
-    assert!(ended.output.contains("message.received"), "{}", ended.said());
+    assert!(
+        ended.output.contains("message.received"),
+        "{}",
+        ended.said()
+    );
 }
 
 #[tokio::test]
 async fn bad_usage_is_told_from_failure() {
-    for arguments in [&["fly"][..], &["send"], &["verify"], &["listen"], &["--colour"]] {
+    for arguments in [
+        &["fly"][..],
+        &["send"],
+        &["verify"],
+        &["listen"],
+        &["--colour"],
+    ] {
         let ended = program::run(arguments, &[]).await;
         assert_eq!(ended.code, Some(2), "{arguments:?}: {}", ended.said());
     }

@@ -16,7 +16,11 @@ use crate::harness::{
 async fn the_first_start_prints_a_key_and_the_second_does_not() {
     let mut engine = Engine::start().await;
     let output = engine.output();
-    assert_eq!(output.matches("curl").count(), 3, "three lines to try: {output}");
+    assert_eq!(
+        output.matches("curl").count(),
+        3,
+        "three lines to try: {output}"
+    );
     assert!(output.contains("/docs"), "{output}");
     engine.restart().await;
     engine.client().get("/v1/events").await.ok(200);
@@ -27,14 +31,23 @@ async fn the_first_start_prints_a_key_and_the_second_does_not() {
 async fn the_lines_to_try_work_as_they_are_printed() {
     let engine = Engine::start().await;
     let output = engine.output().replace("\\\n", " ");
-    let lines: Vec<_> =
-        output.lines().filter(|line| line.trim_start().starts_with("curl")).collect();
+    let lines: Vec<_> = output
+        .lines()
+        .filter(|line| line.trim_start().starts_with("curl"))
+        .collect();
     assert_eq!(lines.len(), 3, "{output}");
     let mut said = Vec::new();
     for line in &lines[..2] {
-        let run = tokio::process::Command::new("sh").arg("-c").arg(line.trim()).output();
+        let run = tokio::process::Command::new("sh")
+            .arg("-c")
+            .arg(line.trim())
+            .output();
         let run = soon("curl has ended", run).await.expect("there is a shell");
-        assert!(run.status.success(), "{line}: {}", String::from_utf8_lossy(&run.stderr));
+        assert!(
+            run.status.success(),
+            "{line}: {}",
+            String::from_utf8_lossy(&run.stderr)
+        );
         said.push(String::from_utf8_lossy(&run.stdout).into_owned());
     }
     assert!(said[0].contains("evt_"), "{said:?}");
@@ -58,7 +71,12 @@ async fn secrets_are_for_the_owner_only() {
 async fn neither_keys_nor_webhook_secrets_are_in_the_store_as_they_are() {
     let mut engine = Engine::start().await;
     let body = json!({ "url": "https://example.com" });
-    let made = engine.client().post("/v1/webhooks", &body).await.ok(201).data();
+    let made = engine
+        .client()
+        .post("/v1/webhooks", &body)
+        .await
+        .ok(201)
+        .data();
     let secret = made["secret"].as_str().unwrap().to_owned();
     let key = engine.key().to_owned();
     engine.send_sigterm().await;
@@ -70,7 +88,9 @@ async fn neither_keys_nor_webhook_secrets_are_in_the_store_as_they_are() {
         if path.is_file() {
             let bytes = fs::read(&path).unwrap();
             for needle in [secret, key] {
-                let is_there = bytes.windows(needle.len()).any(|part| part == needle.as_bytes());
+                let is_there = bytes
+                    .windows(needle.len())
+                    .any(|part| part == needle.as_bytes());
                 assert!(!is_there, "{} holds a secret", path.display());
             }
         }
@@ -94,13 +114,20 @@ async fn a_wrong_setting_stops_the_start_and_is_named() {
     let folder = TempDir::new().unwrap();
     for (name, value, expected) in [
         ("TRUNKLINE__SERVER__PORT", "many", "TRUNKLINE__SERVER__PORT"),
-        ("TRUNKLINE__SERVER__COLOUR", "red", "TRUNKLINE__SERVER__COLOUR"),
+        (
+            "TRUNKLINE__SERVER__COLOUR",
+            "red",
+            "TRUNKLINE__SERVER__COLOUR",
+        ),
         ("PORT", "99999", "PORT"),
         ("MASTER_KEY", "short", "MASTER_KEY"),
         ("DATABASE_URL", "postgres://localhost/x", "DATABASE_URL"),
         ("NATS_URL", "nats://localhost", "NATS_URL"),
     ] {
-        let variables = [("DATA_DIR", folder.path().as_os_str()), (name, value.as_ref())];
+        let variables = [
+            ("DATA_DIR", folder.path().as_os_str()),
+            (name, value.as_ref()),
+        ];
         let ended = soon("it gives up", program::run(&["serve"], &variables)).await;
         assert_eq!(ended.code, Some(2), "{name}: {}", ended.said());
         assert!(ended.errors.contains(expected), "{name}: {}", ended.errors);
@@ -128,7 +155,12 @@ async fn a_first_start_that_is_killed_at_any_moment_leaves_nothing_half_done() {
         let settings = crate::harness::Settings::default().in_folder(&data);
         let engine = Engine::start_expecting_no_key(settings).await;
         engine.anonymous().get("/health").await.ok(200);
-        let made = engine.operator().get("/internal/tenants").await.ok(200).data();
+        let made = engine
+            .operator()
+            .get("/internal/tenants")
+            .await
+            .ok(200)
+            .data();
         assert_eq!(made.as_array().unwrap().len(), 1, "one tenant `default`");
     }
 }

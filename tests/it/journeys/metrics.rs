@@ -15,7 +15,9 @@ async fn promtool_accepts_the_metrics() {
     let body = json!({ "url": sink.url(), "retry": { "schedule": [0, 0] } });
     client.post("/v1/webhooks", &body).await.ok(201);
     let mut tail = client.tail("", None).await;
-    client.send_event(&json!({ "type": "a", "payload": 1 })).await;
+    client
+        .send_event(&json!({ "type": "a", "payload": 1 }))
+        .await;
     tail.event().await.unwrap();
     sink.wait_for(2).await;
     client.get("/nothing").await.problem(404, "not_found");
@@ -41,9 +43,17 @@ async fn promtool_accepts_the_metrics() {
 async fn no_label_names_a_tenant_or_an_event() {
     let engine = Engine::start().await;
     let client = engine.client();
-    let receipt = client.send_event(&json!({ "type": "very.special.type", "payload": 1 })).await;
-    client.get(&format!("/v1/events/{}", text(&receipt, "id"))).await.ok(200);
-    client.get("/some/odd/path/of/a/scanner").await.problem(404, "not_found");
+    let receipt = client
+        .send_event(&json!({ "type": "very.special.type", "payload": 1 }))
+        .await;
+    client
+        .get(&format!("/v1/events/{}", text(&receipt, "id")))
+        .await
+        .ok(200);
+    client
+        .get("/some/odd/path/of/a/scanner")
+        .await
+        .problem(404, "not_found");
     let metrics = engine.anonymous().get("/metrics").await.ok(200).text();
     for unbounded in ["evt_", "ten_", "ws_", "very.special.type", "scanner", "ak_"] {
         assert!(!metrics.contains(unbounded), "{unbounded} in {metrics}");
@@ -55,14 +65,23 @@ async fn deliveries_and_requests_are_counted() {
     let engine = Engine::start().await;
     let client = engine.client();
     let sink = Sink::start().await;
-    client.post("/v1/webhooks", &json!({ "url": sink.url() })).await.ok(201);
+    client
+        .post("/v1/webhooks", &json!({ "url": sink.url() }))
+        .await
+        .ok(201);
     for n in 0..5 {
-        client.send_event(&json!({ "type": "a", "payload": n })).await;
+        client
+            .send_event(&json!({ "type": "a", "payload": n }))
+            .await;
     }
     sink.wait_for(5).await;
     let counted = |metrics: &str, name: &str, label: &str| -> f64 {
         let is_it = |line: &&str| line.starts_with(name) && line.contains(label);
-        let value = |line: &str| line.rsplit(' ').next().and_then(|value| value.parse::<f64>().ok());
+        let value = |line: &str| {
+            line.rsplit(' ')
+                .next()
+                .and_then(|value| value.parse::<f64>().ok())
+        };
         metrics.lines().filter(is_it).filter_map(value).sum()
     };
     until("five deliveries and requests are counted", async || {

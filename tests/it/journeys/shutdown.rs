@@ -12,7 +12,11 @@ async fn sigterm_under_load_answers_or_refuses_every_request_and_exits_with_0() 
     for _ in 0..3 {
         let mut engine = Engine::start().await;
         let sink = Sink::start().await;
-        engine.client().post("/v1/webhooks", &json!({ "url": sink.url() })).await.ok(201);
+        engine
+            .client()
+            .post("/v1/webhooks", &json!({ "url": sink.url() }))
+            .await
+            .ok(201);
         let load = Load::start(&engine.client(), 16, "a");
         until("the load runs", async || (load.count() > 300).then_some(())).await;
         engine.send_sigterm().await;
@@ -21,7 +25,12 @@ async fn sigterm_under_load_answers_or_refuses_every_request_and_exits_with_0() 
         let refused = load.refused();
         let acknowledged = load.stop().await;
         for answer in refused {
-            assert!(matches!(answer.status, 503), "{} {}", answer.status, answer.text());
+            assert!(
+                matches!(answer.status, 503),
+                "{} {}",
+                answer.status,
+                answer.text()
+            );
         }
         engine.start_again().await;
         let path = fetch(&engine, &engine.client(), "after.ndjson", "").await;
@@ -51,7 +60,9 @@ async fn tails_end_in_order_when_it_stops() {
     let mut engine = Engine::start().await;
     let client = engine.client();
     let mut tail = client.tail("", None).await;
-    client.send_event(&json!({ "type": "a", "payload": 1 })).await;
+    client
+        .send_event(&json!({ "type": "a", "payload": 1 }))
+        .await;
     assert_eq!(tail.event().await.unwrap().id, Some(1));
     engine.send_sigterm().await;
     assert_eq!(tail.event().await, None);
@@ -63,15 +74,29 @@ async fn a_delivery_that_is_on_its_way_may_finish_and_is_not_repeated() {
     let mut engine = Engine::start().await;
     let pause = std::time::Duration::from_secs(2);
     let sink = Sink::that(Behaviour::After(pause, 200)).await;
-    engine.client().post("/v1/webhooks", &json!({ "url": sink.url() })).await.ok(201);
-    engine.client().send_event(&json!({ "type": "a", "payload": 1 })).await;
+    engine
+        .client()
+        .post("/v1/webhooks", &json!({ "url": sink.url() }))
+        .await
+        .ok(201);
+    engine
+        .client()
+        .send_event(&json!({ "type": "a", "payload": 1 }))
+        .await;
     sink.wait_for(1).await;
     engine.send_sigterm().await;
     assert_eq!(engine.ended().await.code(), Some(0));
     engine.start_again().await;
-    let other = engine.client().send_event(&json!({ "type": "a", "payload": 2 })).await;
+    let other = engine
+        .client()
+        .send_event(&json!({ "type": "a", "payload": 2 }))
+        .await;
     let received = sink.wait_for(2).await;
-    assert_eq!(received[1].event_id(), other["id"].as_str().unwrap(), "the first is settled");
+    assert_eq!(
+        received[1].event_id(),
+        other["id"].as_str().unwrap(),
+        "the first is settled"
+    );
 }
 
 #[tokio::test]
@@ -81,12 +106,21 @@ async fn a_second_signal_ends_it_at_once() {
     let sink = Sink::that(Behaviour::Hang).await;
     let body = json!({ "url": sink.url(), "timeout_ms": 60_000 });
     engine.client().post("/v1/webhooks", &body).await.ok(201);
-    engine.client().send_event(&json!({ "type": "a", "payload": 1 })).await;
+    engine
+        .client()
+        .send_event(&json!({ "type": "a", "payload": 1 }))
+        .await;
     sink.wait_for(1).await;
     engine.send_sigterm().await;
     // It has heard the first signal when it takes no more connections.
     until("it stops accepting", async || {
-        engine.anonymous().get("/health").attempt().await.is_err().then_some(())
+        engine
+            .anonymous()
+            .get("/health")
+            .attempt()
+            .await
+            .is_err()
+            .then_some(())
     })
     .await;
     engine.send_sigterm().await;

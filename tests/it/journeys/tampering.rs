@@ -34,7 +34,11 @@ fn assert_found(ended: &Ended, what: &str, seq: Option<usize>) {
     assert_eq!(ended.code, Some(1), "{what}: {}", ended.said());
     if let Some(seq) = seq {
         let named = format!("seq {seq}");
-        assert!(ended.said().contains(&named), "{what} should name {named}: {}", ended.said());
+        assert!(
+            ended.said().contains(&named),
+            "{what} should name {named}: {}",
+            ended.said()
+        );
     }
 }
 
@@ -62,11 +66,31 @@ fn spoilings(lines: &[String]) -> Vec<(&'static str, Vec<String>, Option<usize>)
     let mut cut = lines[..8].to_vec();
     cut.push(lines[last].clone());
     vec![
-        ("a changed payload", changed(3, "\"amount\":3", "\"amount\":9"), Some(4)),
-        ("a changed type", changed(6, "order.paid", "order.sent"), Some(7)),
-        ("a changed project", changed(2, "\"shop\"", "\"bank\""), Some(3)),
-        ("a changed time", changed(0, "received_at\":\"2", "received_at\":\"3"), Some(1)),
-        ("added white space in a payload", changed(5, "\"amount\":5", "\"amount\": 5"), Some(6)),
+        (
+            "a changed payload",
+            changed(3, "\"amount\":3", "\"amount\":9"),
+            Some(4),
+        ),
+        (
+            "a changed type",
+            changed(6, "order.paid", "order.sent"),
+            Some(7),
+        ),
+        (
+            "a changed project",
+            changed(2, "\"shop\"", "\"bank\""),
+            Some(3),
+        ),
+        (
+            "a changed time",
+            changed(0, "received_at\":\"2", "received_at\":\"3"),
+            Some(1),
+        ),
+        (
+            "added white space in a payload",
+            changed(5, "\"amount\":5", "\"amount\": 5"),
+            Some(6),
+        ),
         ("a missing event", without(4), Some(5)),
         ("a missing first event", without(0), Some(1)),
         ("a missing last event", without(last - 1), Some(EVENTS)),
@@ -75,7 +99,11 @@ fn spoilings(lines: &[String]) -> Vec<(&'static str, Vec<String>, Option<usize>)
         ("the end cut off, manifest kept", cut, Some(9)),
         ("the end cut off, manifest too", lines[..8].to_vec(), None),
         ("no manifest", lines[..last].to_vec(), None),
-        ("a changed count", changed(last, "\"count\":12", "\"count\":11"), None),
+        (
+            "a changed count",
+            changed(last, "\"count\":12", "\"count\":11"),
+            None,
+        ),
     ]
 }
 
@@ -87,7 +115,11 @@ async fn every_change_of_an_ndjson_export_is_found() {
     assert_eq!(lines.len(), EVENTS + 1);
     for (what, lines, seq) in spoilings(&lines) {
         let text = lines.join("\n") + "\n";
-        assert_found(&verify_text(&engine, "spoilt.ndjson", &text).await, what, seq);
+        assert_found(
+            &verify_text(&engine, "spoilt.ndjson", &text).await,
+            what,
+            seq,
+        );
     }
 }
 
@@ -103,11 +135,31 @@ async fn every_change_of_a_json_export_is_found() {
         copy.to_string()
     };
     let cases = [
-        ("a changed payload", change(&|data| data[3]["payload"]["amount"] = json!(9)), Some(4)),
-        ("a missing event", change(&|data| drop(data.remove(4))), Some(5)),
-        ("two events in the wrong order", change(&|data| data.swap(4, 5)), Some(5)),
-        ("a missing last event", change(&|data| drop(data.pop())), Some(EVENTS)),
-        ("a changed hash", change(&|data| data[7]["hash"] = data[6]["hash"].clone()), Some(8)),
+        (
+            "a changed payload",
+            change(&|data| data[3]["payload"]["amount"] = json!(9)),
+            Some(4),
+        ),
+        (
+            "a missing event",
+            change(&|data| drop(data.remove(4))),
+            Some(5),
+        ),
+        (
+            "two events in the wrong order",
+            change(&|data| data.swap(4, 5)),
+            Some(5),
+        ),
+        (
+            "a missing last event",
+            change(&|data| drop(data.pop())),
+            Some(EVENTS),
+        ),
+        (
+            "a changed hash",
+            change(&|data| data[7]["hash"] = data[6]["hash"].clone()),
+            Some(8),
+        ),
         ("a cut file", text[..text.len() / 2].to_owned(), None),
     ];
     for (what, text, seq) in cases {
@@ -124,7 +176,11 @@ async fn an_event_of_another_chain_does_not_fit() {
     let mut lines: Vec<&str> = text.lines().collect();
     lines[4] = foreign.lines().nth(4).unwrap();
     let text = lines.join("\n") + "\n";
-    assert_found(&verify_text(&engine, "spoilt.ndjson", &text).await, "a foreign event", None);
+    assert_found(
+        &verify_text(&engine, "spoilt.ndjson", &text).await,
+        "a foreign event",
+        None,
+    );
 }
 
 #[tokio::test]

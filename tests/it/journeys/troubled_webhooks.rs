@@ -11,11 +11,14 @@ async fn settle(engine: &Engine, url: &str) -> Value {
     let client = engine.client();
     let body = json!({ "url": url, "timeout_ms": 500, "retry": { "schedule": [0] } });
     let made = client.post("/v1/webhooks", &body).await.ok(201).data();
-    client.send_event(&json!({ "type": "a", "payload": 1 })).await;
+    client
+        .send_event(&json!({ "type": "a", "payload": 1 }))
+        .await;
     let list = format!("/v1/webhooks/{}/deliveries", text(&made, "id"));
     let listed = until("the delivery is settled", async || {
         let listed = client.get(&list).await.ok(200).data();
-        let is_settled = |one: &&Value| one["state"] == "delivered" || one["state"] == "dead_letter";
+        let is_settled =
+            |one: &&Value| one["state"] == "delivered" || one["state"] == "dead_letter";
         listed.as_array()?.iter().find(is_settled).cloned()
     })
     .await;
@@ -29,7 +32,10 @@ async fn settle(engine: &Engine, url: &str) -> Value {
 #[tokio::test]
 async fn endpoints_that_misbehave_get_a_dead_letter_with_a_reason() {
     let engine = Engine::start().await;
-    let refused = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let refused = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
     let (hang, drip, reset) = (
         Sink::that(Behaviour::Hang).await,
         Sink::that(Behaviour::Drip).await,
@@ -43,11 +49,17 @@ async fn endpoints_that_misbehave_get_a_dead_letter_with_a_reason() {
         ("listens not", format!("http://{refused}/hook")),
         ("speaks no TLS", reset.https_url()),
         ("has a certificate of nobody", untrusted.url()),
-        ("has a name that nobody knows", "http://nobody.invalid/hook".to_owned()),
+        (
+            "has a name that nobody knows",
+            "http://nobody.invalid/hook".to_owned(),
+        ),
     ] {
         let delivery = settle(&engine, &url).await;
         assert_eq!(delivery["state"], "dead_letter", "{what}: {delivery}");
-        assert!(!text(&delivery["attempts"][0], "error").is_empty(), "{what}: {delivery}");
+        assert!(
+            !text(&delivery["attempts"][0], "error").is_empty(),
+            "{what}: {delivery}"
+        );
     }
 }
 
@@ -64,7 +76,10 @@ async fn ten_megabytes_of_answer_are_not_read_and_a_success_all_the_same() {
 async fn a_redirect_is_not_followed() {
     let engine = Engine::start().await;
     let other = Sink::start().await;
-    for target in [other.url(), "http://169.254.169.254/latest/meta-data/".to_owned()] {
+    for target in [
+        other.url(),
+        "http://169.254.169.254/latest/meta-data/".to_owned(),
+    ] {
         let header = ("location", target);
         let sink = Sink::that(Behaviour::AnswerWith(302, header, String::new())).await;
         let delivery = settle(&engine, &sink.url()).await;
@@ -84,7 +99,10 @@ async fn an_address_that_is_no_longer_allowed_is_not_called() {
     engine.ended().await;
     engine.change(|settings: Settings| settings.with("TRUNKLINE__OUTBOUND__ALLOW", ""));
     engine.start_again().await;
-    engine.client().send_event(&json!({ "type": "a", "payload": 1 })).await;
+    engine
+        .client()
+        .send_event(&json!({ "type": "a", "payload": 1 }))
+        .await;
     until("it is dead", async || {
         (engine.client().every_page("/v1/dead-letters").await.len() == 1).then_some(())
     })

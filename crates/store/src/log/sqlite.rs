@@ -3,6 +3,7 @@
 //! WAL with `synchronous=FULL`: a commit that has answered is on the disk. Rows and statements are in the folder beside this
 //! file; here is only who does what.
 
+mod batch;
 mod delivery;
 mod event_row;
 mod failure;

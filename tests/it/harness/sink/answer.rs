@@ -32,7 +32,9 @@ pub(super) async fn answer(stream: &mut TcpStream, behaviour: Behaviour) -> io::
             Err(io::ErrorKind::ConnectionAborted.into())
         }
         Behaviour::Drip => {
-            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n").await?;
+            stream
+                .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+                .await?;
             loop {
                 sleep(DRIP_PACE).await;
                 stream.write_all(b"x").await?;
@@ -41,7 +43,7 @@ pub(super) async fn answer(stream: &mut TcpStream, behaviour: Behaviour) -> io::
         Behaviour::Huge => {
             let head = format!("HTTP/1.1 200 OK\r\ncontent-length: {HUGE_BYTES}\r\n\r\n");
             stream.write_all(head.as_bytes()).await?;
-            let piece = [b'x'; 16 * 1024];
+            let piece = vec![b'x'; 16 * 1024];
             for _ in 0..HUGE_BYTES / piece.len() {
                 stream.write_all(&piece).await?;
             }

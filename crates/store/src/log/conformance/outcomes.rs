@@ -152,15 +152,16 @@ pub async fn within_a_commit_the_order_of_parts_decides(ground: &dyn Ground) {
         Write::Settle(dead),
         Write::Settle(cleared),
         Write::Settle(again),
-        settled(OTHER, 5, false),
+        settled(OTHER, 5, true),
+        rest(OTHER),
         dispatch(7, &[(OTHER, 6)]),
         dispatch(6, &[(third, 2)]),
-        settled(third, 4, false),
+        settled(third, 4, true),
     ];
     let outcomes = commit(&*log, &parts).await;
     assert!(outcomes.iter().all(Result::is_ok));
     let expected = [
-        progress(third, 4, false),
+        progress(third, 4, true),
         progress(HOOK, 3, true),
         progress(OTHER, 6, true),
     ];
@@ -190,6 +191,8 @@ pub async fn tenants_with_work_are_known_at_the_start(ground: &dyn Ground) {
     commit_one(&*log, dispatch(3, &[(HOOK, 0)])).await;
     assert_eq!(found().await, [tenant(1), tenant(2)]);
     commit_one(&*log, settled(HOOK, 3, false)).await;
+    assert_eq!(found().await, [tenant(1), tenant(2)]);
+    commit_one(&*log, rest(HOOK)).await;
     assert_eq!(found().await, [tenant(2)]);
 }
 

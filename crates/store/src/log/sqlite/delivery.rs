@@ -1,6 +1,7 @@
 //! Reads how deliveries stand: progress of webhooks, exceptions, attempts, dead letters, replays.
 //!
-//! Every query names the tenant, so that a webhook's number from elsewhere finds nothing.
+//! Every query names the tenant, so that a webhook's number from elsewhere finds nothing. `+tenant_no` keeps the planner on
+//! the rows of the webhook, instead of all those of its tenant.
 
 use std::time::Duration;
 
@@ -115,10 +116,10 @@ impl Reader {
                              AND state IN (2, 3)
                       UNION
                       SELECT position FROM exceptions
-                      WHERE  webhook_no = ?1 AND tenant_no = ?2 AND position > ?3 AND state = 3
+                      WHERE  webhook_no = ?1 AND +tenant_no = ?2 AND position > ?3 AND state = 3
                       EXCEPT
                       SELECT position FROM exceptions
-                      WHERE  webhook_no = ?1 AND tenant_no = ?2 AND position > ?3 AND state = 1)
+                      WHERE  webhook_no = ?1 AND +tenant_no = ?2 AND position > ?3 AND state = 1)
             ORDER BY position
             LIMIT    ?4";
 
@@ -169,8 +170,11 @@ impl Reader {
         const FIND: &str = "
             SELECT   wanted.position,
                      coalesce((SELECT max(e.state)
-                               FROM   exceptions AS e
-                               WHERE  e.tenant_no = ?2 AND e.position = wanted.position),
+                               FROM   webhook_progress AS w
+                               CROSS JOIN exceptions AS e
+                                      ON e.webhook_no = w.webhook_no
+                                         AND e.position = wanted.position
+                               WHERE  w.tenant_no = ?2 AND +e.tenant_no = ?2),
                               (SELECT 2
                                FROM   webhook_progress AS w
                                CROSS JOIN attempts AS a
@@ -179,7 +183,6 @@ impl Reader {
                                WHERE  w.tenant_no = ?2 AND a.tenant_no = ?2 AND a.state = 2
                                LIMIT  1)) AS state
             FROM     (SELECT DISTINCT value AS position FROM json_each(?1)) AS wanted
-            WHERE    state IS NOT NULL
             ORDER BY wanted.position
             LIMIT    ?3";
 
@@ -187,7 +190,7 @@ impl Reader {
         let list = serde_json::to_string(&list).map_err(|error| {
             StoreError::Corrupt(format!("could not be written as JSON: {error}"))
         })?;
-        let rows: Vec<(i64, i64)> = sqlx::query_as(FIND)
+        let rows: Vec<(i64, Option<i64>)> = sqlx::query_as(FIND)
             .bind(list)
             .bind(tenant_no)
             .bind(i64::try_from(positions.len()).unwrap_or(i64::MAX))
@@ -195,6 +198,7 @@ impl Reader {
             .await
             .map_err(store_error)?;
         rows.into_iter()
+            .filter_map(|(at, number)| Some((at, number?)))
             .map(|(at, number)| Ok((position(at)?, state(number)?)))
             .collect()
     }

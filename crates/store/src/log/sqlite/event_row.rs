@@ -13,7 +13,7 @@ use domain::{
 use sqlx::{Row as _, sqlite::SqliteRow};
 use uuid::Uuid;
 
-use super::{failure::store_error, statement::Row};
+use super::{batch::Row, failure::store_error};
 use crate::StoreError;
 
 /// The columns of an event as [`read`] wants them, for a query `FROM events AS e CROSS JOIN streams AS s`.

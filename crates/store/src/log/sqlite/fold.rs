@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use domain::{breaker::Breaker, position::Position};
 
-use super::statement::{Batch, Kind};
+use super::{batch::Batch, statement::Kind};
 use crate::{
     StoreError,
     log::{
@@ -119,7 +119,7 @@ impl<'a> Fold<'a> {
             write_progress(batch, webhook, tenant_no, progress)?;
         }
         for ((webhook, tenant_no), standing) in self.standings {
-            write_standing(batch, webhook, tenant_no, standing)?;
+            write_standing(batch, webhook, tenant_no, &standing)?;
         }
         for (webhook, tenant_no) in self.forgotten {
             batch.row(Kind::Forgotten).count(webhook.0).int(tenant_no);
@@ -204,7 +204,7 @@ fn write_standing(
     batch: &mut Batch,
     webhook: WebhookNo,
     tenant_no: i64,
-    standing: Standing,
+    standing: &Standing,
 ) -> Result<(), StoreError> {
     if matches!(standing, Standing::Rested | Standing::RestedThenWoken(_)) {
         batch.row(Kind::Rested).count(webhook.0).int(tenant_no);
@@ -212,7 +212,7 @@ fn write_standing(
     match standing {
         Standing::Rested => Ok(()),
         Standing::Woken(position) | Standing::RestedThenWoken(position) => {
-            let row = (position, Breaker::default());
+            let row = (*position, Breaker::default());
             write_row(batch, Kind::Woken, webhook, tenant_no, row)
         }
     }

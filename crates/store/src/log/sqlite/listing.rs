@@ -33,7 +33,7 @@ impl Reader {
                              AND a.tenant_no = e.tenant_no),
                      e.last_status, e.at
             FROM     exceptions AS e
-            WHERE    e.webhook_no = ?1 AND e.tenant_no = ?2 AND e.position < ?3
+            WHERE    e.webhook_no = ?1 AND +e.tenant_no = ?2 AND e.position < ?3
                      AND (?4 IS NULL OR e.state = ?4)
             ORDER BY e.position DESC
             LIMIT    ?5";
@@ -137,7 +137,7 @@ impl Reader {
             exception_columns!(),
             "
              FROM     exceptions
-             WHERE    tenant_no = ?1 AND state = 3 AND position BETWEEN ?2 AND ?3
+             WHERE    +tenant_no = ?1 AND state = 3 AND position BETWEEN ?2 AND ?3
                       AND (position < ?4 OR webhook_no < ?5) AND webhook_no = ?6
              ORDER BY position DESC
              LIMIT    ?7"

@@ -18,7 +18,8 @@ use sqlx::{
 use super::failure::{io_error, store_error};
 use crate::StoreError;
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/region/sqlite");
+/// The schema, step by step.
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/region/sqlite");
 
 /// Readers never wait for the writer, so few of them are enough to keep the disk busy.
 const READERS_MAX: u32 = 4;

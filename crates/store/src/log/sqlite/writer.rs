@@ -12,11 +12,12 @@ use std::sync::Arc;
 use sqlx::{Connection as _, Executor as _, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
+    batch::Batch,
     failure::{is_clash, write_error},
     fold::Fold,
     names::Names,
     open::Files,
-    statement::{Batch, Edges, Texts},
+    statement::{Edges, Texts},
 };
 use crate::{
     StoreError,

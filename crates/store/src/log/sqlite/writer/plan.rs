@@ -12,10 +12,11 @@ use domain::{
 
 use super::{
     super::{
+        batch::Batch,
         event_row,
         fold::Fold,
         names::{LastNumbers, Tenant},
-        statement::{Batch, Kind},
+        statement::Kind,
     },
     Trouble, Writer,
 };

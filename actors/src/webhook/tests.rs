@@ -1,0 +1,12 @@
+//! A whole engine in one process, on a database in a temporary folder and a receiver on a free port.
+//!
+//! Everything lives on the test's own thread, whose clock stands still unless a test moves it.
+
+mod faults;
+mod flow;
+mod house;
+mod order;
+mod replays;
+mod sink;
+
+pub(crate) mod samples;

@@ -1,0 +1,140 @@
+//! The disk of the store is full: 507, nothing is acknowledged that is not there, and service resumes when there is room.
+
+use std::{fs, path::Path, process::Command};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::harness::{
+    Answer, Client, Engine, Settings, Sink,
+    client::{number, text},
+    export::fetch_verified,
+    until,
+};
+
+const DISK_MIB: usize = 80;
+const BALLAST_MIB: usize = 24;
+
+/// A small file system in memory, gone when it is dropped.
+struct SmallDisk {
+    mount: TempDir,
+}
+
+impl SmallDisk {
+    fn mount() -> SmallDisk {
+        let mount = TempDir::new().expect("a folder can be made");
+        let status = Command::new("mount")
+            .args(["-t", "tmpfs", "-o", &format!("size={DISK_MIB}m"), "tmpfs"])
+            .arg(mount.path())
+            .status()
+            .expect("`mount` can be run");
+        assert!(status.success(), "mounting needs root, which CI has");
+        SmallDisk { mount }
+    }
+
+    fn path(&self) -> &Path {
+        self.mount.path()
+    }
+
+    fn put_ballast(&self) {
+        fs::write(self.path().join("ballast"), vec![1; BALLAST_MIB << 20]).expect("it fits");
+    }
+
+    fn drop_ballast(&self) {
+        fs::remove_file(self.path().join("ballast")).expect("it was there");
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        // Lazily, because the engine may still have it open; if it fails, the folder stays behind.
+        Command::new("umount")
+            .arg("-l")
+            .arg(self.path())
+            .status()
+            .ok();
+    }
+}
+
+fn event(n: usize) -> Value {
+    json!({ "type": "big", "payload": { "n": n, "fill": "x".repeat(60_000) } })
+}
+
+/// Sends events until the disk is full; answers the receipts.
+async fn fill(client: &Client) -> Vec<Value> {
+    let mut receipts = Vec::new();
+    for n in 0.. {
+        let answer: Answer = client.post("/v1/events", &event(n)).await;
+        if answer.status != 202 {
+            answer.problem(507, "storage_full");
+            break;
+        }
+        receipts.push(answer.data());
+        assert!(n < 100_000, "the disk never fills");
+    }
+    receipts
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_disk_is_answered_507_and_service_resumes_when_there_is_room() {
+    let disk = SmallDisk::mount();
+    disk.put_ballast();
+    let settings = Settings::default().in_folder(&disk.path().join("data"));
+    let mut engine = Engine::start_with(settings).await;
+    let client = engine.client();
+    let sink = Sink::start().await;
+    client
+        .post("/v1/webhooks", &json!({ "url": sink.url() }))
+        .await
+        .ok(201);
+
+    let mut receipts = fill(&client).await;
+    assert!(!receipts.is_empty());
+    for n in 0..20 {
+        let answer = client.post("/v1/events", &event(n)).await;
+        if answer.status == 202 {
+            receipts.push(answer.data());
+        } else {
+            answer.problem(507, "storage_full");
+        }
+    }
+    // What is there can still be read.
+    let last = receipts.last().unwrap();
+    client
+        .get(&format!("/v1/events/{}", text(last, "id")))
+        .await
+        .ok(200);
+    engine.anonymous().get("/health").await.ok(200);
+
+    disk.drop_ballast();
+    until("events are taken again, without a restart", async || {
+        let answer = client.post("/v1/events", &event(0)).await;
+        let is_taken = answer.status == 202;
+        is_taken.then(|| receipts.push(answer.data()))
+    })
+    .await;
+    for n in 0..50 {
+        receipts.push(client.send_event(&event(n)).await);
+    }
+    assert_all_there(&engine, &receipts).await;
+    until("the webhook has every event", async || {
+        (sink.count() >= receipts.len()).then_some(())
+    })
+    .await;
+    engine.kill_9().await;
+    engine.start_again().await;
+    assert_all_there(&engine, &receipts).await;
+}
+
+async fn assert_all_there(engine: &Engine, receipts: &[Value]) {
+    let kept = fetch_verified(engine, &engine.client()).await;
+    assert_eq!(
+        kept.len(),
+        receipts.len(),
+        "what was refused is not there, the rest is"
+    );
+    for (event, receipt) in kept.iter().zip(receipts) {
+        assert_eq!(event["id"], receipt["id"]);
+        assert_eq!(number(event, "position"), number(receipt, "position"));
+    }
+}
