@@ -3,8 +3,9 @@
 //! Decides nothing that the configuration leaves open. Listens to nobody: that is the server's.
 
 mod data_folder;
+mod error;
 
-use std::{collections::HashMap, io, num::NonZeroUsize, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, io, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use actix_rt::{Arbiter, ArbiterHandle};
 use actix_web::web::{self, ServiceConfig};
@@ -12,14 +13,11 @@ use actors::{
     Engine, EngineOptions, feed::RingLimits, region::RegionLogs, registry::RegistryOptions,
     tenant::TenantTuning, webhook::WebhookTuning,
 };
-use domain::{
-    breaker::BreakerPolicy, clock::Clock, new_event, region::Region, seal::MasterKey,
-};
+use domain::{breaker::BreakerPolicy, clock::Clock, new_event, region::Region, seal::MasterKey};
 use ipnet::IpNet;
 use outbound::{ClientError, ClientOptions, Guard, Outside, WebhookClient};
 use rand::rngs::StdRng;
 use store::{
-    StoreError,
     checkpoints::SignedCheckpoints,
     control::Control,
     log::{RegionLog, sqlite::SqliteLog},
@@ -31,6 +29,7 @@ use crate::{
 };
 
 pub(crate) use data_folder::{DataFolder, FolderLock, KeyOrigin};
+pub(crate) use error::AssembleError;
 
 /// How soon the mark of what was dispatched follows the head of a log.
 const MARK_EVERY: Duration = Duration::from_secs(1);
@@ -68,6 +67,15 @@ pub(crate) struct Node {
     _lock: FolderLock,
 }
 
+/// What commands of operators work on; see [`control_plane`].
+pub(crate) struct ControlPlane {
+    /// The engine, without events.
+    pub(crate) engine: Engine,
+    /// Where everything is kept.
+    pub(crate) folder: DataFolder,
+    _outside: Outside,
+}
+
 /// What handlers share. Cheap to clone.
 #[derive(Clone)]
 pub(crate) struct HandlerState {
@@ -76,92 +84,6 @@ pub(crate) struct HandlerState {
     limits: web::Data<new_event::Limits>,
     key_limits: web::Data<KeyLimits>,
     workspace_names: web::Data<WorkspaceNames>,
-}
-
-/// Why there is no node.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AssembleError {
-    /// Another process serves from the folder.
-    #[error("another process serves from the data folder {}: stop it, or set DATA_DIR to another folder", path.display())]
-    InUse {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// The folder, or a file in it, cannot be used.
-    #[error("{} cannot be used", path.display())]
-    Folder {
-        /// What.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
-    /// Nothing was ever stored there.
-    #[error("there is no store in {}: `trunkline serve` makes it when it starts for the first time", path.display())]
-    NoStore {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// There are secrets, and nothing to open them with.
-    #[error(
-        "there is a store, and its master key is missing: put {} back, or set MASTER_KEY",
-        path.display()
-    )]
-    MasterKeyLost {
-        /// Where the key should be.
-        path: PathBuf,
-    },
-    /// The file of the key is damaged.
-    #[error("{}: expected 64 hex digits, as `trunkline serve` has written them", path.display())]
-    MasterKeyUnreadable {
-        /// The file.
-        path: PathBuf,
-    },
-    /// The key is a key, but another one.
-    #[error("the master key is not the one that the store in {} was made with", path.display())]
-    OtherMasterKey {
-        /// The folder.
-        path: PathBuf,
-    },
-    /// A tenant lives where nobody serves.
-    #[error("regions.enabled leaves out {region}, where the tenant {tenant} lives")]
-    RegionLeftOut {
-        /// Which region.
-        region: Region,
-        /// Whose.
-        tenant: String,
-    },
-    /// A store cannot be opened.
-    #[error("{what} cannot be opened")]
-    Store {
-        /// Which one.
-        what: String,
-        /// Why.
-        source: StoreError,
-    },
-    /// The client that posts to webhooks cannot be made.
-    #[error("the client for webhooks cannot be set up")]
-    Client(#[from] ClientError),
-    /// A thread cannot be started.
-    #[error("a thread cannot be started")]
-    Thread(#[source] io::Error),
-}
-
-impl AssembleError {
-    /// Whether the one who started the process can help it by starting it in another way.
-    pub(crate) fn is_usage(&self) -> bool {
-        match self {
-            AssembleError::InUse { .. }
-            | AssembleError::NoStore { .. }
-            | AssembleError::MasterKeyLost { .. }
-            | AssembleError::MasterKeyUnreadable { .. }
-            | AssembleError::OtherMasterKey { .. }
-            | AssembleError::RegionLeftOut { .. } => true,
-            AssembleError::Folder { .. }
-            | AssembleError::Store { .. }
-            | AssembleError::Client(_)
-            | AssembleError::Thread(_) => false,
-        }
-    }
 }
 
 impl Given {
@@ -248,7 +170,7 @@ impl HandlerState {
 
 /// An engine for commands that read and change the control plane, beside a running server or without one. Events cannot
 /// be asked for: their logs stay closed, because only one process may have them. Runs within an actix system.
-pub(crate) async fn control_plane(given: &Given) -> Result<(Engine, Outside), AssembleError> {
+pub(crate) async fn control_plane(given: &Given) -> Result<ControlPlane, AssembleError> {
     let settings = &given.settings;
     let Database::Embedded = settings.storage.database_url;
     let folder = DataFolder::existing(&settings.storage.data_dir)?;
@@ -263,7 +185,11 @@ pub(crate) async fn control_plane(given: &Given) -> Result<(Engine, Outside), As
         master_key,
     };
     let engine = engine(given, parts, vec![Arbiter::current()], &outside)?;
-    Ok((engine, outside))
+    Ok(ControlPlane {
+        engine,
+        folder,
+        _outside: outside,
+    })
 }
 
 struct Parts {

@@ -139,7 +139,10 @@ pub(crate) fn run() -> ExitCode {
 /// Writes to standard output, and makes sure that it arrived.
 pub(crate) fn print(text: &str) -> Result<(), Failure> {
     let mut output = io::stdout().lock();
-    match output.write_all(text.as_bytes()).and_then(|()| output.flush()) {
+    match output
+        .write_all(text.as_bytes())
+        .and_then(|()| output.flush())
+    {
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Err(Failure::NobodyReads),
         written => Ok(written.context("write to standard output")?),
     }
@@ -162,7 +165,9 @@ pub(crate) fn explain(error: &anyhow::Error) -> String {
 
 /// Runs a client's work.
 fn block_on(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     runtime.context("start a runtime")?.block_on(work)
 }
 

@@ -121,7 +121,7 @@ pub(crate) fn url_to_call(address: SocketAddr, has_tls: bool) -> String {
     let ip = match address.ip() {
         IpAddr::V4(ip) if ip.is_unspecified() => IpAddr::V4(Ipv4Addr::LOCALHOST),
         IpAddr::V6(ip) if ip.is_unspecified() => IpAddr::V6(Ipv6Addr::LOCALHOST),
-        ip => ip,
+        ip @ (IpAddr::V4(_) | IpAddr::V6(_)) => ip,
     };
     let scheme = if has_tls { "https" } else { "http" };
     format!("{scheme}://{}", SocketAddr::new(ip, address.port()))
@@ -140,7 +140,8 @@ mod tests {
         let folder = DataFolder::make(&home.path().join("data")).unwrap();
         let text = text(start, URL, &folder, origin);
         let parent = format!("{}/", home.path().display());
-        text.replace(env!("CARGO_PKG_VERSION"), "VERSION").replace(&parent, "")
+        text.replace(env!("CARGO_PKG_VERSION"), "VERSION")
+            .replace(&parent, "")
     }
 
     #[test]
@@ -164,7 +165,9 @@ mod tests {
         Send an event, read it, and watch events come in:
 
             curl -sS http://127.0.0.1:8080/v1/events -H 'Authorization: Bearer ak_default_0f' -H 'Content-Type: application/json' -d '{"type":"hello.world","payload":{"greeting":"Hello"}}'
+
             curl -sS 'http://127.0.0.1:8080/v1/events?limit=10' -H 'Authorization: Bearer ak_default_0f'
+
             curl -sSN 'http://127.0.0.1:8080/v1/events/tail?from=earliest' -H 'Authorization: Bearer ak_default_0f'
         "#);
     }

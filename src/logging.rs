@@ -104,10 +104,9 @@ impl Logging {
 
 fn form(format: LogFormat) -> Form {
     match format {
-        LogFormat::Json => Form::Json,
         LogFormat::Text => Form::Text,
         LogFormat::Auto if io::stderr().is_terminal() => Form::Text,
-        LogFormat::Auto => Form::Json,
+        LogFormat::Auto | LogFormat::Json => Form::Json,
     }
 }
 

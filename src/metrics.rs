@@ -92,6 +92,26 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
         Kind::Histogram,
         "Time that one post to a webhook took.",
     ),
+    (
+        "deliveries_total",
+        Kind::Counter,
+        "Attempts to deliver an event that ended, by what became of the delivery.",
+    ),
+    (
+        "delivery_attempts_total",
+        Kind::Counter,
+        "Attempts to deliver an event.",
+    ),
+    (
+        "delivery_seconds",
+        Kind::Histogram,
+        "Time from an event's receipt to its delivery, replays left out.",
+    ),
+    (
+        "webhook_breaker_opened_total",
+        Kind::Counter,
+        "Circuit breakers of webhooks that opened.",
+    ),
 ];
 
 /// What all metrics are read through. Cheap to clone.

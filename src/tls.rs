@@ -72,10 +72,12 @@ pub(crate) fn load(cert: &Path, key: &Path) -> Result<ServerConfig, TlsError> {
 
 impl std::fmt::Display for Reason<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self.0 {
-            pem::Error::NoItemsFound => f.write_str("expected a `BEGIN PRIVATE KEY` section"),
-            pem::Error::Io(cause) => write!(f, "cannot be read: {cause}"),
-            other => other.fmt(f),
+        if let pem::Error::NoItemsFound = self.0 {
+            f.write_str("expected a `BEGIN PRIVATE KEY` section")
+        } else if let pem::Error::Io(cause) = self.0 {
+            write!(f, "cannot be read: {cause}")
+        } else {
+            self.0.fmt(f)
         }
     }
 }

@@ -186,7 +186,9 @@ pub async fn landed(
 
 /// A writer that does not answer is a store that does not answer.
 fn unavailable(error: AskError) -> WriteError {
-    WriteError::Store(StoreError::Unavailable(format!("the region's writer: {error}")))
+    WriteError::Store(StoreError::Unavailable(format!(
+        "the region's writer: {error}"
+    )))
 }
 
 /// The logs of all regions that this installation has.

@@ -41,13 +41,12 @@ pub(crate) struct Api {
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CallError {
     /// No answer came.
-    #[error("{server} does not answer")]
+    #[error("{server} does not answer: {cause}")]
     NoAnswer {
         /// Who does not.
         server: Url,
         /// Why.
-        #[source]
-        cause: reqwest::Error,
+        cause: String,
     },
     /// The answer is a refusal.
     #[error("{status}: {reason}")]
@@ -113,7 +112,9 @@ impl Api {
         let mut text = form_urlencoded::Serializer::new(String::new());
         let text = text.extend_pairs(query).finish();
         let url = format!("{}?{text}", self.at(path));
-        self.client.get(url).header(AUTHORIZATION, &self.authorization)
+        self.client
+            .get(url)
+            .header(AUTHORIZATION, &self.authorization)
     }
 
     /// Posts JSON and answers the body of the answer.
@@ -125,24 +126,34 @@ impl Api {
             .header(CONTENT_TYPE, "application/json")
             .body(json);
         let answer = self.send(request).await?;
-        answer.bytes().await.map_err(|cause| self.no_answer(cause))
+        answer.bytes().await.map_err(|error| self.no_answer(&error))
     }
 
     /// Sends a request; whatever is not a success is an error.
     pub(crate) async fn send(&self, request: RequestBuilder) -> Result<Response, CallError> {
-        let answer = request.send().await.map_err(|cause| self.no_answer(cause))?;
+        let answer = request
+            .send()
+            .await
+            .map_err(|error| self.no_answer(&error))?;
         let status = answer.status();
         if status.is_success() {
             return Ok(answer);
         }
         let body = answer.bytes().await.unwrap_or_default();
-        Err(CallError::Refused { status, reason: reason(&body) })
+        Err(CallError::Refused {
+            status,
+            reason: reason(&body),
+        })
     }
 
     /// What is said of a call without an answer, or with half of one.
-    pub(crate) fn no_answer(&self, cause: reqwest::Error) -> CallError {
-        // The address is said once, and without what a path or a query may tell.
-        CallError::NoAnswer { server: self.base.clone(), cause: cause.without_url() }
+    pub(crate) fn no_answer(&self, error: &reqwest::Error) -> CallError {
+        // The client tells layer by layer what it tried; the innermost says what went wrong.
+        let innermost = anyhow::Chain::new(error).last().map(ToString::to_string);
+        CallError::NoAnswer {
+            server: self.base.clone(),
+            cause: innermost.unwrap_or_default(),
+        }
     }
 
     fn at(&self, path: &str) -> String {
@@ -178,11 +189,18 @@ fn reason(body: &[u8]) -> String {
         return text.chars().take(200).collect();
     };
     let code = problem.error.map(|error| error.code);
-    let mut parts: Vec<String> = code.into_iter().chain(problem.detail).collect();
-    let fields = problem.errors.into_iter();
-    parts.extend(fields.map(|FieldProblem { pointer, detail }| format!("{pointer}: {detail}")));
-    parts.dedup();
-    parts.join(": ")
+    let mut text = code
+        .into_iter()
+        .chain(problem.detail)
+        .collect::<Vec<String>>()
+        .join(": ");
+    for FieldProblem { pointer, detail } in problem.errors {
+        // A lone wrong field is told in the detail already.
+        if !text.contains(&detail) {
+            text += &format!("; {pointer}: {detail}");
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -193,7 +211,10 @@ mod tests {
     fn a_refusal_is_told_in_one_line() {
         let body = br#"{"type":"/problems/invalid_field","title":"t","status":422,"detail":"two fields are wrong",
             "error":{"code":"invalid_field","message":"m"},"errors":[{"pointer":"/type","detail":"expected a type"}]}"#;
-        assert_eq!(reason(body), "invalid_field: two fields are wrong: /type: expected a type");
+        assert_eq!(
+            reason(body),
+            "invalid_field: two fields are wrong; /type: expected a type"
+        );
         assert_eq!(reason(b"<html>"), "<html>");
     }
 
@@ -201,7 +222,10 @@ mod tests {
     fn paths_stand_below_the_address() {
         let connection = Connection::new("https://a.example/below/".parse().unwrap(), "k".into());
         drop(rustls::crypto::ring::default_provider().install_default());
-        assert_eq!(connection.open().unwrap().at("/v1/events"), "https://a.example/below/v1/events");
+        assert_eq!(
+            connection.open().unwrap().at("/v1/events"),
+            "https://a.example/below/v1/events"
+        );
     }
 
     #[test]

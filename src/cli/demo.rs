@@ -56,7 +56,8 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<(), Failure>
     adapt(&mut settings);
     let outcome = within_process(settings, |given, metrics| async move {
         let serving = Serving::start(&given, metrics).await?;
-        show(&given, serving, arguments.seconds.map(Duration::from_secs)).await
+        let last = arguments.seconds.map(Duration::from_secs);
+        Box::pin(show(&given, serving, last)).await
     });
     let removed = home.close().context("remove the temporary folder");
     outcome?;
@@ -80,9 +81,13 @@ fn adapt(settings: &mut Settings) {
 
 async fn show(given: &Given, serving: Serving, last: Option<Duration>) -> Result<(), Failure> {
     let region = given.settings.regions.default;
-    let start = first_start::make_tenant(&serving.node, region).await.context("make a tenant")?;
+    let start = first_start::make_tenant(&serving.node, region)
+        .await
+        .context("make a tenant")?;
     let Start::First { key, .. } = start else {
-        return Err(Failure::Failed(anyhow::anyhow!("the temporary folder is not empty")));
+        return Err(Failure::Failed(anyhow::anyhow!(
+            "the temporary folder is not empty"
+        )));
     };
     serving.wake().await?;
     let receiver = Arc::new(Receiver::new(given.clock.clone()));
@@ -119,9 +124,12 @@ async fn show(given: &Given, serving: Serving, last: Option<Duration>) -> Result
             name = time_is_up => name,
         }
     };
-    serving.until(end).await?;
+    Box::pin(serving.until(end)).await?;
     stop_receiving.stop(true).await;
-    receiving.await.context("stop the receiver")?.context("stop the receiver")?;
+    receiving
+        .await
+        .context("stop the receiver")?
+        .context("stop the receiver")?;
     if let Some(failure) = failed.take() {
         return Err(failure);
     }
@@ -133,7 +141,7 @@ fn greeting(url: &str, key: &str) -> String {
     format!(
         "A server runs on {url}, with its store in a temporary folder. In another terminal:\n\n    \
          trunkline tail --from earliest --url {url} --key {key}\n\n\
-         Two webhooks are set up: {} takes everything; {} takes orders, and fails twice before it takes one.\n\n",
+         Two webhooks are set up: {} takes everything; {} takes orders, and refuses each one once.\n\n",
         Path::Steady,
         Path::Shaky
     )
@@ -148,7 +156,9 @@ async fn subscribe(api: &Api, receiver: &Receiver, base: &str) -> Result<(), Fai
             "retry": "fast",
             "description": "made by the demonstration",
         });
-        let answer = api.post("/v1/webhooks", webhook.to_string().into_bytes()).await;
+        let answer = api
+            .post("/v1/webhooks", webhook.to_string().into_bytes())
+            .await;
         let answer = answer.context("make a webhook")?;
         let made: Answer = serde_json::from_slice(&answer).context("read the new webhook")?;
         let secret = WebhookSecret::parse(&made.data.secret).context("read the secret")?;

@@ -43,7 +43,10 @@ impl Selection {
             ("workspace", self.workspace.as_deref()),
             ("from", from),
         ];
-        members.into_iter().filter_map(|(name, value)| Some((name, value?))).collect()
+        members
+            .into_iter()
+            .filter_map(|(name, value)| Some((name, value?)))
+            .collect()
     }
 }
 
@@ -59,7 +62,10 @@ pub(crate) async fn follow(
         let mut decoder = Decoder::default();
         let cause = read(api, &mut answer, &mut decoder, &mut last_id, &mut each).await?;
         let mut wait = decoder.retry().unwrap_or(RETRY);
-        eprintln!("the connection is lost ({}); trying again", super::explain(&cause.into()));
+        eprintln!(
+            "the connection is lost ({}); trying again",
+            super::explain(&cause.into())
+        );
         answer = loop {
             sleep(wait).await;
             match open(api, selection, last_id.as_deref()).await {
@@ -96,7 +102,7 @@ async fn read(
         let bytes = match answer.chunk().await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Ended::ByServer),
-            Err(cause) => return Ok(Ended::Broken(api.no_answer(cause))),
+            Err(cause) => return Ok(Ended::Broken(api.no_answer(&cause))),
         };
         for (frame, id) in decoder.take(&bytes) {
             each(frame).await?;
@@ -132,7 +138,10 @@ mod tests {
             workspace: None,
             from: Some("earliest".to_owned()),
         };
-        assert_eq!(selection.query(None), [("type", "a.*"), ("from", "earliest")]);
+        assert_eq!(
+            selection.query(None),
+            [("type", "a.*"), ("from", "earliest")]
+        );
         assert_eq!(selection.query(Some("7")), [("type", "a.*")]);
     }
 }

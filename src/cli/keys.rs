@@ -104,15 +104,32 @@ struct Shown<'a> {
 
 /// Does it.
 pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> {
-    let Arguments { action, tenant, json } = arguments;
-    operator::with_engine(global, async |engine| {
+    let Arguments {
+        action,
+        tenant,
+        json,
+    } = arguments;
+    operator::with_control_plane(global, async |on| {
+        let engine = &on.engine;
         let tenant = operator::tenant(engine, &tenant).await?;
         match action {
-            Action::Create(new) => create(engine, &tenant, new, json).await,
+            Action::Create(new) => {
+                create(engine, &tenant, new, json).await?;
+                // Whoever missed the first key has one now.
+                let noted = on.folder.note_key_shown();
+                Ok(noted.context("note that a key was shown")?)
+            }
             Action::List => list(engine, &tenant, json).await,
             Action::Revoke { id } => revoke(engine, &tenant, id, json).await,
             Action::Rotate { id, grace_seconds } => {
-                rotate(engine, &tenant, id, Duration::from_secs(grace_seconds), json).await
+                rotate(
+                    engine,
+                    &tenant,
+                    id,
+                    Duration::from_secs(grace_seconds),
+                    json,
+                )
+                .await
             }
         }
     })
@@ -132,7 +149,10 @@ async fn create(engine: &Engine, tenant: &Tenant, new: New, json: bool) -> Resul
         ip_allow: new.ip_allow,
         expires_at: new.expires_at,
     };
-    let made = engine.create_key(tenant, input).await.map_err(operator::refused)?;
+    let made = engine
+        .create_key(tenant, input)
+        .await
+        .map_err(operator::refused)?;
     show_made(engine, tenant, &made, json)?;
     let meta = json!({ "name": made.record.name, "permissions": made.record.permissions });
     let resource = ("key", made.record.id.to_string());
@@ -143,7 +163,10 @@ async fn list(engine: &Engine, tenant: &Tenant, json: bool) -> Result<(), Failur
     let mut keys: Vec<KeyRecord> = Vec::new();
     loop {
         let after = keys.last().map(|key| key.id);
-        let page = engine.keys(tenant.id, None, after, PAGE).await.map_err(operator::refused)?;
+        let page = engine
+            .keys(tenant.id, None, after, PAGE)
+            .await
+            .map_err(operator::refused)?;
         if page.is_empty() {
             break;
         }
@@ -155,7 +178,9 @@ async fn list(engine: &Engine, tenant: &Tenant, json: bool) -> Result<(), Failur
         return print(&operator::json_line(&shown)?);
     }
     let row = |key: &KeyRecord| {
-        let used = key.last_used_at.map_or_else(|| "never".to_owned(), |at| at.to_string());
+        let used = key
+            .last_used_at
+            .map_or_else(|| "never".to_owned(), |at| at.to_string());
         [
             key.id.to_string(),
             format!("{}…", key.prefix),
@@ -165,19 +190,39 @@ async fn list(engine: &Engine, tenant: &Tenant, json: bool) -> Result<(), Failur
         ]
     };
     let rows: Vec<[String; 5]> = keys.iter().map(row).collect();
-    print(&operator::table(["ID", "BEGINS WITH", "STATE", "LAST USED", "NAME"], &rows))
+    print(&operator::table(
+        ["ID", "BEGINS WITH", "STATE", "LAST USED", "NAME"],
+        &rows,
+    ))
 }
 
 async fn revoke(engine: &Engine, tenant: &Tenant, id: KeyId, json: bool) -> Result<(), Failure> {
-    let key = engine.key(tenant.id, None, id).await.map_err(operator::refused)?;
-    engine.revoke_key(tenant.id, id, None).await.map_err(operator::refused)?;
+    let key = engine
+        .key(tenant.id, None, id)
+        .await
+        .map_err(operator::refused)?;
+    engine
+        .revoke_key(tenant.id, id, None)
+        .await
+        .map_err(operator::refused)?;
     if json {
-        print(&operator::json_line(&json!({ "id": id, "state": "revoked" }))?)?;
+        print(&operator::json_line(
+            &json!({ "id": id, "state": "revoked" }),
+        )?)?;
     } else {
-        print(&format!("{id} is revoked. A running server may take it for some seconds more.\n"))?;
+        print(&format!(
+            "{id} is revoked. A running server may take it for some seconds more.\n"
+        ))?;
     }
     let meta = json!({ "name": key.name });
-    operator::audit(engine, tenant.id, "key.revoked", ("key", id.to_string()), meta).await
+    operator::audit(
+        engine,
+        tenant.id,
+        "key.revoked",
+        ("key", id.to_string()),
+        meta,
+    )
+    .await
 }
 
 async fn rotate(
@@ -187,11 +232,24 @@ async fn rotate(
     grace: Duration,
     json: bool,
 ) -> Result<(), Failure> {
-    let old = engine.key(tenant.id, None, id).await.map_err(operator::refused)?;
-    let made = engine.rotate_key(tenant, &old, grace).await.map_err(operator::refused)?;
+    let old = engine
+        .key(tenant.id, None, id)
+        .await
+        .map_err(operator::refused)?;
+    let made = engine
+        .rotate_key(tenant, &old, grace)
+        .await
+        .map_err(operator::refused)?;
     show_made(engine, tenant, &made, json)?;
     let meta = json!({ "replaced_by": made.record.id, "grace_seconds": grace.as_secs() });
-    operator::audit(engine, tenant.id, "key.rotated", ("key", id.to_string()), meta).await
+    operator::audit(
+        engine,
+        tenant.id,
+        "key.rotated",
+        ("key", id.to_string()),
+        meta,
+    )
+    .await
 }
 
 async fn workspace(engine: &Engine, tenant: &Tenant, named: &str) -> Result<WorkspaceId, Failure> {
@@ -203,19 +261,17 @@ async fn workspace(engine: &Engine, tenant: &Tenant, named: &str) -> Result<Work
     Ok(found.id)
 }
 
-fn show_made(
-    engine: &Engine,
-    tenant: &Tenant,
-    made: &MadeKey,
-    json: bool,
-) -> Result<(), Failure> {
+fn show_made(engine: &Engine, tenant: &Tenant, made: &MadeKey, json: bool) -> Result<(), Failure> {
     if json {
         let mut shown = shown(&made.record, tenant, engine.clock().now());
         shown.key = Some(made.secret.reveal());
         return print(&operator::json_line(&shown)?);
     }
     let id = made.record.id;
-    print(&format!("{id} is made. It is shown this once:\n\n    {}\n", made.secret.reveal()))
+    print(&format!(
+        "{id} is made. It is shown this once:\n\n    {}\n",
+        made.secret.reveal()
+    ))
 }
 
 fn shown<'a>(key: &'a KeyRecord, tenant: &'a Tenant, now: Timestamp) -> Shown<'a> {

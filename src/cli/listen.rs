@@ -45,7 +45,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 pub(crate) struct Arguments {
     #[command(flatten)]
     connection: Connection,
-    /// Where events are posted to, such as http://localhost:3000/hook.
+    /// Where events are posted to, such as `http://localhost:3000/hook`.
     #[arg(long, value_name = "URL")]
     forward_to: Url,
     #[command(flatten)]
@@ -84,7 +84,10 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<(), Failure>
     super::block_on(async {
         let api = arguments.connection.open()?;
         let (server, url) = (api.server(), &forwarder.url);
-        print(&format!("Events of {server} go to {url}, signed with\n\n    {}\n\n", *forwarder.secret.reveal()))?;
+        print(&format!(
+            "Events of {server} go to {url}, signed with\n\n    {}\n\n",
+            *forwarder.secret.reveal()
+        ))?;
         let places = Arc::new(Semaphore::new(arguments.max_in_flight.get()));
         follow(&api, &arguments.selection, async |frame| {
             let letter = match Seen::parse(&frame.data) {
@@ -93,7 +96,10 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<(), Failure>
                     return print(&format!("{}: {}\n", frame.event, frame.data));
                 }
             };
-            let place = Arc::clone(&places).acquire_owned().await.context("wait for a free place")?;
+            let place = Arc::clone(&places)
+                .acquire_owned()
+                .await
+                .context("wait for a free place")?;
             tokio::spawn(Arc::clone(&forwarder).deliver(letter, place));
             Ok(())
         })
@@ -105,7 +111,13 @@ pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<(), Failure>
 fn allowed(settings: &Settings) -> Vec<IpNet> {
     let loopback = ["127.0.0.0/8", "::1/128"];
     let loopback = loopback.map(|net| net.parse::<IpNet>().expect("a network"));
-    settings.outbound.allow.iter().copied().chain(loopback).collect()
+    settings
+        .outbound
+        .allow
+        .iter()
+        .copied()
+        .chain(loopback)
+        .collect()
 }
 
 impl Forwarder {
@@ -154,7 +166,9 @@ fn line(letter: &Letter, attempt: u32, outcome: &Outcome, next: Next) -> String 
         Next::Dead => "; given up: a webhook would keep it as a dead letter".to_owned(),
         Next::Disable => "; given up: a webhook would be disabled".to_owned(),
     };
-    let Letter { position, kind, id, .. } = letter;
+    let Letter {
+        position, kind, id, ..
+    } = letter;
     let took = outcome.duration.as_millis();
     format!("{position:>8}  {kind}  {id}  attempt {attempt}: {result} after {took} ms{then}\n")
 }
@@ -168,8 +182,15 @@ mod tests {
         let json = "{\"id\":\"evt_01\",\"type\":\"a.b\",\"workspace\":\"ws_01\",\"position\":7,\
                     \"received_at\":\"2026-01-01T00:00:00.000000Z\",\"payload\":1}";
         let letter = Letter::new(&Seen::parse(json).unwrap());
-        let answer = |status| Answer { status, retry_after: None, body: bytes::Bytes::new() };
-        let outcome = Outcome { duration: Duration::from_millis(12), result: result.map(answer) };
+        let answer = |status| Answer {
+            status,
+            retry_after: None,
+            body: bytes::Bytes::new(),
+        };
+        let outcome = Outcome {
+            duration: Duration::from_millis(12),
+            result: result.map(answer),
+        };
         line(&letter, 2, &outcome, next)
     }
 
@@ -180,7 +201,10 @@ mod tests {
             "       7  a.b  evt_01  attempt 2: 200 after 12 ms\n"
         );
         assert_eq!(
-            shown(Err(PostError::Timeout), Next::RetryIn(Duration::from_millis(1_500))),
+            shown(
+                Err(PostError::Timeout),
+                Next::RetryIn(Duration::from_millis(1_500))
+            ),
             "       7  a.b  evt_01  attempt 2: no complete answer came in time after 12 ms; again in 1.5 s\n"
         );
         assert!(shown(Ok(400), Next::Dead).contains("dead letter"));

@@ -3,15 +3,15 @@
 //! They read and change the control plane only, so that they work beside a running server as well as without one. A server
 //! remembers keys for some seconds: changes take that long to arrive there.
 
-use anyhow::Context as _;
 use actors::{Engine, EngineError};
+use anyhow::Context as _;
 use domain::ids::TenantId;
 use serde::Serialize;
 use serde_json::Value;
 use store::control::{AuditEntry, Tenant};
 
 use super::{Failure, Global};
-use crate::assemble::{self, Given};
+use crate::assemble::{self, ControlPlane, Given};
 
 /// Who changed something, as the audit log names it.
 const ACTOR: &str = "operator";
@@ -19,15 +19,16 @@ const ACTOR: &str = "operator";
 const USER_AGENT: &str = concat!("trunkline-cli/", env!("CARGO_PKG_VERSION"));
 
 /// Does `work` on the configured store.
-pub(crate) fn with_engine(
+pub(crate) fn with_control_plane(
     global: &Global,
-    work: impl AsyncFnOnce(&Engine) -> Result<(), Failure>,
+    work: impl AsyncFnOnce(&ControlPlane) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let given = Given::new(global.load()?.settings);
     actix_rt::System::new().block_on(async {
-        let (engine, _outside) = assemble::control_plane(&given).await.map_err(Failure::assemble)?;
-        let outcome = work(&engine).await;
-        engine.control().close().await;
+        let control_plane = assemble::control_plane(&given).await;
+        let control_plane = control_plane.map_err(Failure::assemble)?;
+        let outcome = work(&control_plane).await;
+        control_plane.engine.control().close().await;
         outcome
     })
 }
@@ -62,15 +63,18 @@ pub(crate) async fn audit(
         user_agent: Some(USER_AGENT.to_owned()),
     };
     let noted = engine.control().append_audit(&entry).await;
-    noted.with_context(|| format!("it is done, but could not be noted in the audit log: {action}"))?;
+    noted.with_context(|| {
+        format!("it is done, but could not be noted in the audit log: {action}")
+    })?;
     Ok(())
 }
 
 /// What the engine says, as the command line says it: a wrong argument is wrong usage.
 pub(crate) fn refused(error: EngineError) -> Failure {
-    match error {
-        EngineError::Invalid { .. } => Failure::Usage(error.into()),
-        other => Failure::Failed(other.into()),
+    if matches!(error, EngineError::Invalid { .. }) {
+        Failure::Usage(error.into())
+    } else {
+        Failure::Failed(error.into())
     }
 }
 
@@ -88,7 +92,10 @@ pub(crate) fn table<const N: usize>(headings: [&str; N], rows: &[[String; N]]) -
     let widths: Vec<usize> = (0..N).map(width).collect();
     let mut text = String::new();
     for row in std::iter::once(&headings.map(str::to_owned)).chain(rows) {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}"));
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
         let line = cells.collect::<Vec<String>>().join("  ");
         text += line.trim_end();
         text.push('\n');
@@ -102,7 +109,13 @@ mod tests {
 
     #[test]
     fn columns_are_as_wide_as_what_stands_in_them() {
-        let rows = [["a".to_owned(), "long".to_owned()], ["längere".to_owned(), "b".to_owned()]];
-        assert_eq!(table(["ID", "N"], &rows), "ID       N\na        long\nlängere  b\n");
+        let rows = [
+            ["a".to_owned(), "long".to_owned()],
+            ["längere".to_owned(), "b".to_owned()],
+        ];
+        assert_eq!(
+            table(["ID", "N"], &rows),
+            "ID       N\na        long\nlängere  b\n"
+        );
     }
 }

@@ -99,7 +99,9 @@ impl Source {
             }
             (None, _) => {
                 let mut text = String::new();
-                io::stdin().read_to_string(&mut text).context("read standard input")?;
+                io::stdin()
+                    .read_to_string(&mut text)
+                    .context("read standard input")?;
                 Ok(text)
             }
         }
@@ -108,7 +110,8 @@ impl Source {
 
 impl Arguments {
     fn body(&self, payload: &str) -> anyhow::Result<Vec<u8>> {
-        let payload: &RawValue = serde_json::from_str(payload).context("the payload is not JSON")?;
+        let payload: &RawValue =
+            serde_json::from_str(payload).context("the payload is not JSON")?;
         let event = NewEvent {
             kind: &self.kind,
             payload,
@@ -125,9 +128,15 @@ fn shown(answer: &[u8], as_json: bool) -> anyhow::Result<String> {
     if as_json {
         return Ok(format!("{}\n", answer.data.get()));
     }
-    let Receipt { id, position, seq, workspace } =
-        serde_json::from_str(answer.data.get()).context("read the receipt")?;
-    Ok(format!("{id} is stored at position {position}, as number {seq} of {workspace}\n"))
+    let Receipt {
+        id,
+        position,
+        seq,
+        workspace,
+    } = serde_json::from_str(answer.data.get()).context("read the receipt")?;
+    Ok(format!(
+        "{id} is stored at position {position}, as number {seq} of {workspace}\n"
+    ))
 }
 
 #[cfg(test)]
@@ -155,7 +164,13 @@ mod tests {
         let body = arguments.body(&arguments.source.read().unwrap()).unwrap();
         let expected = format!("{{\"type\":\"a.b\",\"payload\":{payload},\"dedup_id\":\"d\"}}");
         assert_eq!(String::from_utf8(body).unwrap(), expected);
-        assert!(arguments.body("{").unwrap_err().to_string().contains("not JSON"));
+        assert!(
+            arguments
+                .body("{")
+                .unwrap_err()
+                .to_string()
+                .contains("not JSON")
+        );
     }
 
     #[test]
@@ -168,8 +183,16 @@ mod tests {
 
     #[test]
     fn the_receipt_is_shown_for_people_and_for_scripts() {
-        let answer = br#"{"data":{"id":"evt_1","workspace":"ws_1","position":7,"seq":3,"hash":"00"}}"#;
-        assert_eq!(shown(answer, false).unwrap(), "evt_1 is stored at position 7, as number 3 of ws_1\n");
-        assert!(shown(answer, true).unwrap().starts_with("{\"id\":\"evt_1\""));
+        let answer =
+            br#"{"data":{"id":"evt_1","workspace":"ws_1","position":7,"seq":3,"hash":"00"}}"#;
+        assert_eq!(
+            shown(answer, false).unwrap(),
+            "evt_1 is stored at position 7, as number 3 of ws_1\n"
+        );
+        assert!(
+            shown(answer, true)
+                .unwrap()
+                .starts_with("{\"id\":\"evt_1\"")
+        );
     }
 }

@@ -98,7 +98,11 @@ impl Serving {
         })
         .context("start the server")?;
         let url = first_start::url_to_call(listening.address, listening.has_tls);
-        tracing::info!(url = url.as_str(), "requests are taken on {}", listening.url());
+        tracing::info!(
+            url = url.as_str(),
+            "requests are taken on {}",
+            listening.url()
+        );
         let mut servers = vec![listening.server];
         if let Some(metrics) =
             server::start_metrics(&options).context("start the server of metrics")?
@@ -133,7 +137,10 @@ impl Serving {
     }
 
     /// Answers until a signal comes or `end` names what else ends it, then ends in order.
-    pub(crate) async fn until(self, end: impl Future<Output = &'static str>) -> Result<(), Failure> {
+    pub(crate) async fn until(
+        self,
+        end: impl Future<Output = &'static str>,
+    ) -> Result<(), Failure> {
         let Serving {
             node,
             servers,

@@ -83,7 +83,11 @@ impl Decoder {
         if !std::mem::take(&mut self.has_data) {
             return None;
         }
-        let event = if event.is_empty() { "message".to_owned() } else { event };
+        let event = if event.is_empty() {
+            "message".to_owned()
+        } else {
+            event
+        };
         Some(Frame { event, data })
     }
 }
@@ -95,7 +99,10 @@ mod tests {
     const STREAM: &[u8] = b"retry: 2000\n\n: hi\nid: 7\nevent: a.b\ndata: {\"x\":\ndata: 1}\n\nid: 9\n\ndata: y\r\n\r\n";
 
     fn frame(event: &str, data: &str, id: &str) -> (Frame, Option<String>) {
-        let frame = Frame { event: event.to_owned(), data: data.to_owned() };
+        let frame = Frame {
+            event: event.to_owned(),
+            data: data.to_owned(),
+        };
         (frame, Some(id.to_owned()))
     }
 
@@ -104,7 +111,10 @@ mod tests {
         let expected = [frame("a.b", "{\"x\":\n1}", "7"), frame("message", "y", "9")];
         for size in 1..=STREAM.len() {
             let mut decoder = Decoder::default();
-            let found: Vec<_> = STREAM.chunks(size).flat_map(|chunk| decoder.take(chunk)).collect();
+            let found: Vec<_> = STREAM
+                .chunks(size)
+                .flat_map(|chunk| decoder.take(chunk))
+                .collect();
             assert_eq!(found, expected, "in pieces of {size}");
         }
     }

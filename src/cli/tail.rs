@@ -27,7 +27,10 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<(), Failure> {
     super::block_on(async {
         let api = arguments.connection.open()?;
-        follow(&api, &arguments.selection, async |frame| print(&line(&frame, arguments.json))).await
+        follow(&api, &arguments.selection, async |frame| {
+            print(&line(&frame, arguments.json))
+        })
+        .await
     })
 }
 
@@ -36,7 +39,13 @@ fn line(frame: &Frame, as_json: bool) -> String {
         // Line breaks within JSON stand only between its tokens.
         (_, Ok(_)) if as_json => format!("{}\n", frame.data.replace('\n', " ")),
         (_, Ok(seen)) => {
-            let Seen { position, received_at, kind, payload, .. } = &seen;
+            let Seen {
+                position,
+                received_at,
+                kind,
+                payload,
+                ..
+            } = &seen;
             let payload = payload.get().replace('\n', " ");
             format!("{position:>8}  {received_at}  {kind}  {payload}\n")
         }
@@ -59,10 +68,19 @@ mod tests {
     fn an_event_is_one_line() {
         let data = "{\"id\":\"evt_01\",\"type\":\"a.b\",\"workspace\":\"ws_01\",\"position\":7,\
                     \"received_at\":\"2026-01-01T00:00:00.000000Z\",\"payload\":{\n\"x\":1}}";
-        let frame = Frame { event: "a.b".to_owned(), data: data.to_owned() };
-        assert_eq!(line(&frame, false), "       7  2026-01-01T00:00:00.000000Z  a.b  { \"x\":1}\n");
+        let frame = Frame {
+            event: "a.b".to_owned(),
+            data: data.to_owned(),
+        };
+        assert_eq!(
+            line(&frame, false),
+            "       7  2026-01-01T00:00:00.000000Z  a.b  { \"x\":1}\n"
+        );
         assert_eq!(line(&frame, true), data.replace('\n', " ") + "\n");
-        let gap = Frame { event: "gap".to_owned(), data: "{\"oldest\":3}".to_owned() };
+        let gap = Frame {
+            event: "gap".to_owned(),
+            data: "{\"oldest\":3}".to_owned(),
+        };
         assert_eq!(line(&gap, true), "");
     }
 }

@@ -85,29 +85,54 @@ struct Shown<'a> {
 pub(crate) fn run(global: &Global, arguments: Arguments) -> Result<(), Failure> {
     let Arguments { action, json } = arguments;
     let default_region = global.load()?.settings.regions.default;
-    operator::with_engine(global, async |engine| match action {
-        Action::Create { slug, name, plan, region } => {
+    operator::with_control_plane(global, async |on| match action {
+        Action::Create {
+            slug,
+            name,
+            plan,
+            region,
+        } => {
             let name = name.unwrap_or_else(|| slug.clone());
             let region = region.unwrap_or(default_region);
-            create(engine, TenantInput { name, slug, plan, region }, json).await
+            create(
+                &on.engine,
+                TenantInput {
+                    name,
+                    slug,
+                    plan,
+                    region,
+                },
+                json,
+            )
+            .await
         }
-        Action::List => list(engine, json).await,
-        Action::Update { tenant, change } => update(engine, &tenant, change, json).await,
+        Action::List => list(&on.engine, json).await,
+        Action::Update { tenant, change } => update(&on.engine, &tenant, change, json).await,
     })
 }
 
 async fn create(engine: &Engine, input: TenantInput, json: bool) -> Result<(), Failure> {
-    let MadeTenant { tenant, key, .. } =
-        engine.create_tenant(input).await.map_err(operator::refused)?;
+    let MadeTenant { tenant, key, .. } = engine
+        .create_tenant(input)
+        .await
+        .map_err(operator::refused)?;
     let text = key.secret.reveal();
     if json {
         let mut shown = shown(&tenant);
         shown.key = Some(text);
         print(&operator::json_line(&shown)?)?;
     } else {
-        let Tenant { id, slug, plan, region, .. } = &tenant;
+        let Tenant {
+            id,
+            slug,
+            plan,
+            region,
+            ..
+        } = &tenant;
         let made = format!("The tenant `{slug}` ({id}, plan {plan}, region {region}) is made.");
-        print(&format!("{made} Its key is shown this once:\n\n    {text}\n"))?;
+        print(&format!(
+            "{made} Its key is shown this once:\n\n    {text}\n"
+        ))?;
     }
     let meta = json!({ "slug": tenant.slug, "plan": tenant.plan.name() });
     let resource = ("tenant", tenant.id.to_string());
@@ -118,7 +143,10 @@ async fn list(engine: &Engine, json: bool) -> Result<(), Failure> {
     let mut tenants: Vec<Tenant> = Vec::new();
     loop {
         let after = tenants.last().map(|tenant| tenant.id);
-        let page = engine.tenants(after, PAGE).await.map_err(operator::refused)?;
+        let page = engine
+            .tenants(after, PAGE)
+            .await
+            .map_err(operator::refused)?;
         if page.is_empty() {
             break;
         }
@@ -129,7 +157,11 @@ async fn list(engine: &Engine, json: bool) -> Result<(), Failure> {
         return print(&operator::json_line(&shown)?);
     }
     let row = |tenant: &Tenant| {
-        let state = if tenant.suspended { "suspended" } else { "active" };
+        let state = if tenant.suspended {
+            "suspended"
+        } else {
+            "active"
+        };
         [
             tenant.id.to_string(),
             tenant.slug.clone(),
@@ -140,21 +172,43 @@ async fn list(engine: &Engine, json: bool) -> Result<(), Failure> {
         ]
     };
     let rows: Vec<[String; 6]> = tenants.iter().map(row).collect();
-    print(&operator::table(["ID", "SLUG", "PLAN", "REGION", "STATE", "NAME"], &rows))
+    print(&operator::table(
+        ["ID", "SLUG", "PLAN", "REGION", "STATE", "NAME"],
+        &rows,
+    ))
 }
 
 async fn update(engine: &Engine, named: &str, change: Change, json: bool) -> Result<(), Failure> {
     let tenant = operator::tenant(engine, named).await?;
-    let Change { name, plan, suspended } = change;
+    let Change {
+        name,
+        plan,
+        suspended,
+    } = change;
     let meta = json!({ "name": name, "plan": plan.map(PlanName::name), "suspended": suspended });
-    let change = TenantChange { name, plan, suspended };
-    let changed = engine.update_tenant(tenant.id, change, None).await.map_err(operator::refused)?;
+    let change = TenantChange {
+        name,
+        plan,
+        suspended,
+    };
+    let changed = engine
+        .update_tenant(tenant.id, change, None)
+        .await
+        .map_err(operator::refused)?;
     if json {
         print(&operator::json_line(&shown(&changed))?)?;
     } else {
-        let Tenant { slug, name, plan, .. } = &changed;
-        let state = if changed.suspended { "suspended" } else { "active" };
-        print(&format!("The tenant `{slug}` is called {name}, has the plan {plan}, and is {state}.\n"))?;
+        let Tenant {
+            slug, name, plan, ..
+        } = &changed;
+        let state = if changed.suspended {
+            "suspended"
+        } else {
+            "active"
+        };
+        print(&format!(
+            "The tenant `{slug}` is called {name}, has the plan {plan}, and is {state}.\n"
+        ))?;
     }
     let resource = ("tenant", tenant.id.to_string());
     operator::audit(engine, tenant.id, "tenant.updated", resource, meta).await

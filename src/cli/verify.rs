@@ -78,7 +78,15 @@ fn verify(arguments: &Arguments) -> Result<Verified, FileError> {
         }
         Shape::Ndjson | Shape::Json => {
             let bar = bar(open()?.metadata()?.len() * READINGS);
-            let report = verify_export(|| Ok(Counted { file: BufReader::new(open()?), bar: &bar }), key);
+            let report = verify_export(
+                || {
+                    Ok(Counted {
+                        file: BufReader::new(open()?),
+                        bar: &bar,
+                    })
+                },
+                key,
+            );
             bar.finish_and_clear();
             Ok(Verified::Export(report?))
         }
@@ -123,7 +131,13 @@ fn shown(verified: &Verified, as_json: bool) -> String {
     }
     match verified {
         Verified::Export(report) => export_text(report),
-        Verified::Proof(ProofReport { event, origin, tree_size, key, .. }) => {
+        Verified::Proof(ProofReport {
+            event,
+            origin,
+            tree_size,
+            key,
+            ..
+        }) => {
             let signer = signer(key);
             format!("OK: {event} is one of the {tree_size} events of {origin}\n{signer}\n")
         }
@@ -131,16 +145,28 @@ fn shown(verified: &Verified, as_json: bool) -> String {
 }
 
 fn export_text(report: &Report) -> String {
-    let Report { tenant, region, count, made_at, .. } = report;
-    let mut text = format!("OK: {count} events of {tenant} in region {region}, exported {made_at}\n");
+    let Report {
+        tenant,
+        region,
+        count,
+        made_at,
+        ..
+    } = report;
+    let mut text =
+        format!("OK: {count} events of {tenant} in region {region}, exported {made_at}\n");
     for range in &report.workspaces {
         let (first, last) = (range.first_seq, range.last_seq);
-        text += &format!("  {}: {} events, seq {first} to {last}\n", range.workspace, range.count);
+        text += &format!(
+            "  {}: {} events, seq {first} to {last}\n",
+            range.workspace, range.count
+        );
     }
     text += match (report.complete, report.truncated_by_limit) {
         (true, false) => "Every event between the first and the last of each workspace is there\n",
         (true, true) => "Every event up to the row limit is there; what follows was not exported\n",
-        (false, _) => "The export is a selection: events that it leaves out cannot be told from it\n",
+        (false, _) => {
+            "The export is a selection: events that it leaves out cannot be told from it\n"
+        }
     };
     text + &signer(&report.key) + "\n"
 }

@@ -224,7 +224,12 @@ fn collect_leaves(table: &Table, section: &str, leaves: &mut Vec<(String, Value)
         };
         match value {
             Value::Table(inner) => collect_leaves(inner, &key, leaves),
-            leaf => leaves.push((key, leaf.clone())),
+            Value::String(_)
+            | Value::Integer(_)
+            | Value::Float(_)
+            | Value::Boolean(_)
+            | Value::Datetime(_)
+            | Value::Array(_) => leaves.push((key, value.clone())),
         }
     }
 }

@@ -101,7 +101,14 @@ fn numbers_booleans_and_limits_are_read_from_the_environment() {
 #[test]
 fn a_wrong_key_or_value_names_its_place_and_what_was_expected() {
     let file = "[server]\nport = 99999\nprot = 1\nhost = \"localhost\"\n[plans.free]\ntail = \"yes\"\n[serve]\nport = 1";
-    assert_snapshot!(refused(file, &[]), @"");
+    assert_snapshot!(refused(file, &[]), @r#"
+    the configuration is wrong
+      file.toml: `plans.free.tail`: invalid type: string "yes", expected true or false
+      file.toml: `serve.port` is not a setting: the sections are engine, ingest, log, metrics, otel, outbound, plans, regions, security, server, signup, storage, webhooks
+      file.toml: `server.host`: invalid IP address syntax: expected an address such as 127.0.0.1
+      file.toml: `server.port`: invalid value: integer `99999`, expected a whole number from 0 to 65535
+      file.toml: `server.prot` is not a setting: `server` has body_bytes_max, body_seconds, connections_max, cors_origins, head_seconds, header_bytes_max, host, instance_id, keep_alive_seconds, port, shutdown_seconds, tls_cert, tls_key, trusted_proxies, workers
+    "#);
     let variables = [
         ("TRUNKLINE__SERVER__PORT", "many"),
         ("TRUNKLINE__SERVER", "x"),
@@ -116,13 +123,32 @@ fn a_wrong_key_or_value_names_its_place_and_what_was_expected() {
         ("TRUNKLINE__METRICS__PORT", "70000"),
         ("TRUNKLINE__SERVER__CORS_ORIGINS", "https://a.example/path"),
     ];
-    assert_snapshot!(refused("", &variables), @"");
+    assert_snapshot!(refused("", &variables), @r#"
+    the configuration is wrong
+      environment variable TRUNKLINE__ENGINE__RING_EVENTS_MAX: `engine.ring_events_max`: invalid value: integer `0`, expected a whole number above 0
+      environment variable TRUNKLINE__LOG__FORMAT: `log.format`: unknown variant `xml`, expected one of `auto`, `json`, `text`
+      environment variable TRUNKLINE__LOG__LEVEL: `log.level`: `loud`: `loud` is no level: expected a level such as info, or a list such as info,actors=debug
+      environment variable TRUNKLINE__METRICS__PORT: `metrics.port`: invalid value: string "70000", expected a port from 0 to 65535, or "off"
+      environment variable TRUNKLINE__OTEL__SAMPLE_RATIO: `otel.sample_ratio`: 2: expected a number from 0.0 to 1.0
+      environment variable TRUNKLINE__OUTBOUND__ALLOW: `outbound.allow`: invalid IP address syntax: expected networks such as 10.0.0.0/8
+      environment variable TRUNKLINE__PLANS__FREE__WEBHOOKS: `plans.free.webhooks`: invalid value: integer `-1`, expected a number, or "none" for no limit
+      environment variable TRUNKLINE__REGIONS__ENABLED: `regions.enabled`: unknown variant `MARS`, expected one of `AU`, `US`, `EU`, `APAC`
+      environment variable TRUNKLINE__SERVER: `server` is not a setting: `server` has body_bytes_max, body_seconds, connections_max, cors_origins, head_seconds, header_bytes_max, host, instance_id, keep_alive_seconds, port, shutdown_seconds, tls_cert, tls_key, trusted_proxies, workers
+      environment variable TRUNKLINE__SERVER__CORS_ORIGINS: `server.cors_origins`: `https://a.example/path`: expected origins such as https://app.example.com
+      environment variable TRUNKLINE__SERVER__PORT: `server.port`: invalid type: string "many", expected a whole number from 0 to 65535
+      environment variable TRUNKLINE__SERVER__SPEED: `server.speed` is not a setting: `server` has body_bytes_max, body_seconds, connections_max, cors_origins, head_seconds, header_bytes_max, host, instance_id, keep_alive_seconds, port, shutdown_seconds, tls_cert, tls_key, trusted_proxies, workers
+    "#);
 }
 
 #[test]
 fn what_only_makes_no_sense_together_is_refused_too() {
     let file = "[server]\ntls_cert = \"a.pem\"\n[regions]\nenabled = [\"EU\", \"EU\"]";
-    assert_snapshot!(refused(file, &[]), @"");
+    assert_snapshot!(refused(file, &[]), @r#"
+    the configuration is wrong
+      default: `server.tls_key`: expected a file, because server.tls_cert is set
+      default: `regions.default`: expected one of regions.enabled
+      file.toml: `regions.enabled`: expected each region once
+    "#);
 }
 
 #[test]
@@ -133,12 +159,19 @@ fn what_this_version_does_not_have_is_refused_and_not_ignored() {
     ];
     let refusal = refused("", &variables);
     assert!(!refusal.contains("secret"));
-    assert_snapshot!(refusal, @"");
+    assert_snapshot!(refusal, @r#"
+    the configuration is wrong
+      environment variable DATABASE_URL: `storage.database_url`: PostgreSQL is not supported by this version: expected nothing, or "sqlite:"
+      NATS_URL: a cluster over NATS is not supported by this version: leave it out
+    "#);
 }
 
 #[test]
 fn a_file_that_is_no_toml_names_its_line() {
-    assert_snapshot!(refused("[server]\n\nport = = 1", &[]), @"");
+    assert_snapshot!(refused("[server]\n\nport = = 1", &[]), @r#"
+    the configuration is wrong
+      file.toml: line 3: extra `=`, expected nothing
+    "#);
 }
 
 #[test]

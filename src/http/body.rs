@@ -52,7 +52,11 @@ impl FromRequest for RawBody {
         let payload = payload.take();
         Box::pin(async move {
             let rules = rules.ok_or_else(|| Problem::internal(&"the server has no body rules"))?;
-            let by_default = if is_batch { rules.batch_limit } else { rules.limit };
+            let by_default = if is_batch {
+                rules.batch_limit
+            } else {
+                rules.limit
+            };
             let BodyLimit(bytes_max) = limit.unwrap_or(by_default);
             let announced = announced?.unwrap_or(0);
             if announced > bytes_max {

@@ -1,4 +1,4 @@
-//! `GET /docs`: the API as people read it, drawn from the OpenAPI document.
+//! `GET /docs`: the API as people read it, drawn from the `OpenAPI` document.
 //!
 //! A page without a script, and with a style sheet of its own: its policy forbids everything else.
 
@@ -23,13 +23,11 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; base-uri 'none'; for
 const X_FRAME_OPTIONS: HeaderName = HeaderName::from_static("x-frame-options");
 
 /// Answers the page.
-#[expect(clippy::unused_async, reason = "handlers are async")]
 pub(crate) async fn page() -> HttpResponse {
     answer(ContentType::html().to_string(), html())
 }
 
 /// Answers what the page is made of.
-#[expect(clippy::unused_async, reason = "handlers are async")]
 pub(crate) async fn file(name: web::Path<String>) -> Result<HttpResponse, Problem> {
     match name.as_str() {
         "docs.css" => Ok(answer("text/css; charset=utf-8".to_owned(), STYLE)),

@@ -25,7 +25,6 @@ thread_local! {
 }
 
 /// `GET /health`: the process answers, so it lives.
-#[expect(clippy::unused_async, reason = "handlers are async")]
 pub(crate) async fn health() -> HttpResponse {
     let body = json!({"data": {"status": "ok", "version": env!("CARGO_PKG_VERSION")}});
     envelope::json(StatusCode::OK, body.to_string().into_bytes())

@@ -133,7 +133,6 @@ pub(crate) async fn region_health(_: Operator, engine: web::Data<Engine>) -> Ans
 }
 
 /// `GET /internal/actors`: what runs where; at most `limit` of each kind.
-#[expect(clippy::unused_async, reason = "handlers are async")]
 pub(crate) async fn actors(_: Operator, page: PageRequest, engine: web::Data<Engine>) -> Answer {
     let shown: Vec<Value> = engine
         .actors(usize::from(page.limit))
@@ -163,7 +162,6 @@ pub(crate) async fn actors(_: Operator, page: PageRequest, engine: web::Data<Eng
 }
 
 /// `POST /internal/faults/panic`: makes an actor panic, where `engine.faults` allows it.
-#[expect(clippy::unused_async, reason = "handlers are async")]
 pub(crate) async fn panic(
     _: Operator,
     body: RawBody,

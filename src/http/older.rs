@@ -89,10 +89,10 @@ fn renamed(error: InputError) -> InputError {
 }
 
 fn refused(error: EngineError) -> Problem {
-    match error {
-        EngineError::Invalid { pointer, detail } if pointer == "/url" => {
-            Problem::invalid_field("/webhook_url", detail)
-        }
-        other => other.into(),
+    if let EngineError::Invalid { pointer, detail } = &error
+        && pointer == "/url"
+    {
+        return Problem::invalid_field("/webhook_url", detail.as_str());
     }
+    error.into()
 }

@@ -10,7 +10,6 @@ use serde_json::Value;
 const DOCUMENT: &str = include_str!("openapi/openapi.json");
 
 /// Answers the document.
-#[expect(clippy::unused_async, reason = "handlers are async")]
 pub(crate) async fn document() -> HttpResponse {
     HttpResponse::Ok()
         .content_type(ContentType::json())

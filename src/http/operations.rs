@@ -13,7 +13,6 @@ pub(crate) fn configure(app: &mut web::ServiceConfig) {
 }
 
 /// Shows every metric, as Prometheus reads them.
-#[expect(clippy::unused_async, reason = "handlers are async")]
 pub(crate) async fn show_metrics(metrics: web::Data<Metrics>) -> HttpResponse {
     HttpResponse::Ok()
         .content_type(TEXT_FORMAT)

@@ -20,7 +20,6 @@ struct ShownRegion {
 }
 
 /// Lists the regions that are served here.
-#[expect(clippy::unused_async, reason = "handlers are async")]
 pub(crate) async fn list(call: Call, settings: web::Data<Settings>) -> Answer {
     call.require(Permission::EventsRead)?;
     let home = call.caller().region();

@@ -1,5 +1,5 @@
-//! Which handler answers which path: one table, from which the server is configured and with which the OpenAPI document
-//! is compared.
+//! Which handler answers which path: one table, from which the server is configured and with which the
+//! `OpenAPI` document is compared.
 //!
 //! Of two paths that fit a request the first one in the table is taken, so fixed names come before `{id}`.
 

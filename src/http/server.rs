@@ -189,7 +189,6 @@ fn body_rules(settings: &Settings) -> BodyRules {
 }
 
 /// Answers what no route takes.
-#[expect(clippy::unused_async, reason = "handlers are async")]
 async fn no_route() -> Result<&'static str, Problem> {
     Err(Problem::new(
         Code::NotFound,

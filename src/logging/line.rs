@@ -3,11 +3,7 @@
 //! Fields that begin with `otel.` are for the exporter of spans and not shown. Written by hand instead of through a
 //! tree of values, because each request logs one.
 
-use std::{
-    cell::RefCell,
-    fmt::{self, Write as _},
-    sync::Arc,
-};
+use std::{cell::RefCell, fmt, sync::Arc};
 
 use domain::clock::Clock;
 use tracing::{
@@ -199,7 +195,7 @@ impl fmt::Write for Escaped<'_> {
                 b'\n' => self.0.push_str("\\n"),
                 b'\r' => self.0.push_str("\\r"),
                 b'\t' => self.0.push_str("\\t"),
-                other => write!(self.0, "\\u{other:04x}")?,
+                other => fmt::Write::write_fmt(self.0, format_args!("\\u{other:04x}"))?,
             }
         }
         self.0.push_str(&text[plain_from..]);

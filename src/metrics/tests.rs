@@ -1,6 +1,6 @@
 //! What the text of the metrics looks like.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, fs, path::Path};
 
 use super::*;
 
@@ -67,5 +67,44 @@ fn the_process_knows_itself() {
         "process_open_fds",
     ] {
         assert!(text.contains(&format!("\n{name} ")), "{name}");
+    }
+}
+
+/// The names that the sources in a folder count under, where they are written out.
+fn names_in(folder: &Path, names: &mut Vec<String>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            names_in(&path, names);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = fs::read_to_string(&path).unwrap();
+            for call in [
+                "metrics::counter!(",
+                "metrics::gauge!(",
+                "metrics::histogram!(",
+            ] {
+                let uses = text.split(call).skip(1);
+                let quoted = uses.filter_map(|after| after.trim_start().strip_prefix('"'));
+                names.extend(quoted.filter_map(|name| Some(name.split_once('"')?.0.to_owned())));
+            }
+        }
+    }
+}
+
+#[test]
+fn every_metric_that_the_engine_counts_is_described() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut names = Vec::new();
+    for folder in ["actors/src", "crates", "src/http"] {
+        names_in(&root.join(folder), &mut names);
+    }
+    assert!(!names.is_empty());
+    for name in names {
+        assert!(
+            DESCRIPTIONS
+                .iter()
+                .any(|(described, _, _)| *described == name),
+            "{name}"
+        );
     }
 }

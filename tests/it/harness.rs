@@ -5,6 +5,7 @@ pub(crate) mod client;
 pub(crate) mod engine;
 pub(crate) mod export;
 pub(crate) mod load;
+pub(crate) mod memory_disk;
 pub(crate) mod process;
 pub(crate) mod program;
 pub(crate) mod sink;
@@ -15,6 +16,7 @@ pub(crate) mod wire;
 
 pub(crate) use client::{Answer, Client};
 pub(crate) use engine::{Engine, Settings};
+pub(crate) use memory_disk::MemoryDisk;
 pub(crate) use sink::{Behaviour, Sink};
 pub(crate) use tail::Tail;
 pub(crate) use until::until;

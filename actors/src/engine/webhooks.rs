@@ -5,6 +5,7 @@
 
 mod dead_letters;
 mod deliveries;
+mod finding;
 mod ping;
 mod replays;
 
@@ -13,14 +14,10 @@ use std::sync::Arc;
 use domain::{
     breaker::Breaker,
     ids::{TenantId, WebhookId, WorkspaceId},
-    new_event::WorkspaceRef,
-    signature::WebhookSecret,
     webhook::{Birth, ShownState, Webhook, WebhookInput, WebhookState},
 };
-use rand::RngExt as _;
 use store::{
-    StoreError,
-    control::{SealedWebhook, Tenant},
+    control::Tenant,
     log::{WebhookNo, Write},
 };
 
@@ -31,6 +28,8 @@ use crate::{
     webhook::{Describe, Reconfigure, Resume, WebhookStatus},
     webhook_board::WebhookKey,
 };
+
+use finding::is_seen;
 
 pub use dead_letters::{DeadLetter, DeadLetterFilter};
 pub use deliveries::DeliveryView;
@@ -127,7 +126,11 @@ impl Engine {
         };
         loop {
             let page_size = if confined_to.is_some() { PAGE } else { limit };
-            let page = self.inner.control.webhooks(tenant, after, page_size).await?;
+            let page = self
+                .inner
+                .control
+                .webhooks(tenant, after, page_size)
+                .await?;
             let is_last = page.len() < page_size as usize;
             after = page.last().map(|webhook| webhook.id);
             for sealed in page {
@@ -152,7 +155,12 @@ impl Engine {
 
     /// Whether the tenant has a webhook at all.
     pub async fn has_webhooks(&self, tenant: TenantId) -> Result<bool, EngineError> {
-        Ok(!self.inner.control.webhooks(tenant, None, 1).await?.is_empty())
+        Ok(!self
+            .inner
+            .control
+            .webhooks(tenant, None, 1)
+            .await?
+            .is_empty())
     }
 
     /// Changes a webhook to what `change` makes of it. With `if_version`, only if that is its present version; else
@@ -348,99 +356,20 @@ impl Engine {
 
     async fn stored_breaker(&self, key: &WebhookKey) -> Result<Breaker, EngineError> {
         let region = self.region_of(key.tenant).await?;
-        let all = self.inner.logs.get(region).webhook_progress(key.tenant).await?;
+        let all = self
+            .inner
+            .logs
+            .get(region)
+            .webhook_progress(key.tenant)
+            .await?;
         let found = all.into_iter().find(|progress| progress.webhook == key.no);
         Ok(found.map_or(Breaker::NEW, |progress| progress.breaker))
     }
-
-    /// The webhook, if the caller may see it.
-    async fn open_webhook(
-        &self,
-        tenant: TenantId,
-        confined_to: Option<WorkspaceId>,
-        id: WebhookId,
-    ) -> Result<Webhook, EngineError> {
-        let found = self.inner.control.webhook(tenant, id).await?;
-        self.seen(found, confined_to).await
-    }
-
-    /// The webhook with a number, if the caller may see it.
-    async fn webhook_by_no(
-        &self,
-        tenant: TenantId,
-        confined_to: Option<WorkspaceId>,
-        no: WebhookNo,
-    ) -> Result<Webhook, EngineError> {
-        let found = self.inner.control.webhook_by_no(tenant, no.0).await?;
-        self.seen(found, confined_to).await
-    }
-
-    async fn seen(
-        &self,
-        found: Option<SealedWebhook>,
-        confined_to: Option<WorkspaceId>,
-    ) -> Result<Webhook, EngineError> {
-        let sealed = found
-            .filter(|webhook| is_seen(webhook, confined_to))
-            .ok_or(EngineError::NotFound("webhook"))?;
-        self.inner.secrets.open_webhook(sealed).await
-    }
-
-    /// Refuses a URL that would never be reached.
-    fn check_url(&self, url: &str) -> Result<(), EngineError> {
-        match self.inner.client.guard().check_url(url) {
-            Ok(_) => Ok(()),
-            Err(refusal) => Err(invalid("/url", refusal.to_string())),
-        }
-    }
-
-    /// Finds the workspace that a caller named. The one that the webhook has may stay even if it is out of use.
-    async fn resolve_workspace(
-        &self,
-        tenant: TenantId,
-        confined_to: Option<WorkspaceId>,
-        named: Option<&WorkspaceRef>,
-        present: Option<WorkspaceId>,
-    ) -> Result<Option<WorkspaceId>, EngineError> {
-        let found = match named {
-            None => return Ok(confined_to),
-            Some(WorkspaceRef::Id(id)) if present == Some(*id) => Ok(*id),
-            Some(WorkspaceRef::Id(id)) => self.workspace(tenant, *id).await.map(|found| found.id),
-            Some(WorkspaceRef::Slug(slug)) => {
-                self.workspace_by_slug(tenant, slug).await.map(|found| found.id)
-            }
-        };
-        match found {
-            Ok(id) if confined_to.is_none_or(|only| only == id) => Ok(Some(id)),
-            Ok(_) | Err(EngineError::NotFound(_)) => {
-                Err(invalid("/workspace", "there is no such workspace".to_owned()))
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    fn fresh_secret(&self) -> WebhookSecret {
-        let mut random = [0_u8; 32];
-        (self.inner.random)().fill(&mut random);
-        WebhookSecret::from_random(&random)
-    }
-}
-
-fn is_seen(webhook: &SealedWebhook, confined_to: Option<WorkspaceId>) -> bool {
-    confined_to.is_none() || webhook.workspace == confined_to
 }
 
 fn invalid(pointer: &str, detail: String) -> EngineError {
     EngineError::Invalid {
         pointer: pointer.to_owned(),
         detail,
-    }
-}
-
-/// A webhook's number that leads nowhere is not the store's fault.
-fn missing(error: StoreError, what: &'static str) -> EngineError {
-    match error {
-        StoreError::NotFound(_) => EngineError::NotFound(what),
-        other => other.into(),
     }
 }

@@ -6,7 +6,11 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use domain::{
-    breaker::Breaker, position::Position, rate::{Bucket, Limit}, region::Region, webhook::Webhook,
+    breaker::Breaker,
+    position::Position,
+    rate::{Bucket, Limit},
+    region::Region,
+    webhook::Webhook,
 };
 use store::log::{Exception, RegionLog, Replay, WebhookProgress};
 use tracing::{info, warn};
@@ -110,7 +114,9 @@ impl WebhookActor {
             held,
             replays: unfinished,
         } = loaded;
-        let breaker = progress.as_ref().map_or(Breaker::NEW, |known| known.breaker);
+        let breaker = progress
+            .as_ref()
+            .map_or(Breaker::NEW, |known| known.breaker);
         // A delivery that is tried again has an exception, which is as durable as being settled.
         let parked = retrying.iter().map(|exception| exception.position);
         let slots = Slots::new(cursor, settled_ahead.into_iter().chain(parked));
@@ -159,10 +165,7 @@ impl WebhookActor {
     }
 }
 
-async fn load(
-    shared: Arc<WebhookContext>,
-    key: WebhookKey,
-) -> Result<Option<Loaded>, EngineError> {
+async fn load(shared: Arc<WebhookContext>, key: WebhookKey) -> Result<Option<Loaded>, EngineError> {
     let Some(tenant) = shared.control.tenant(key.tenant).await? else {
         return Ok(None);
     };

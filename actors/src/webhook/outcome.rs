@@ -2,6 +2,8 @@
 //!
 //! Pure. The rules are those of [`domain::retry`]; here they meet what the client reports.
 
+use std::time::Duration;
+
 use domain::{
     retry::{Next, RetrySchedule, Verdict, judge},
     time::Timestamp,
@@ -49,10 +51,11 @@ pub(super) fn decide(
     };
     let attempt = parcel.tries.next_of_round();
     let tries = parcel.tries.and_one();
-    let (verdict, not_before) = match judge(status, retry_after) {
-        Verdict::RetryAfter(wanted) => (Verdict::Retry, wanted),
-        verdict => (verdict, std::time::Duration::ZERO),
-    };
+    let (mut verdict, mut not_before) = (judge(status, retry_after), Duration::ZERO);
+    if let Verdict::RetryAfter(wanted) = verdict {
+        // The schedule counts all the same: the later of the two.
+        (verdict, not_before) = (Verdict::Retry, wanted);
+    }
     match schedule.after(attempt, verdict, random) {
         Next::Delivered => Fate::Delivered,
         Next::Dead => Fate::Dead,
@@ -65,10 +68,10 @@ pub(super) fn decide(
 pub(super) fn health(outcome: &Outcome) -> Health {
     match &outcome.result {
         Ok(answer) if (200..300).contains(&answer.status) => Health::Good,
-        Ok(_) => Health::Bad,
         // Our own limits, and our own end.
         Err(PostError::HostBusy | PostError::BrokenOff) => Health::Unknown,
-        Err(
+        Ok(_)
+        | Err(
             PostError::Refused(_)
             | PostError::Resolve(_)
             | PostError::Connect(_)
@@ -112,8 +115,6 @@ fn in_words(status: u16) -> Option<Box<str>> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use bytes::Bytes;
     use outbound::Answer;
 
@@ -154,14 +155,20 @@ mod tests {
             before_round: 0,
         };
         let now = Timestamp::default();
-        decide(&parcel(tries), outcome, &RetrySchedule::Standard, now, MIDDLE)
+        decide(
+            &parcel(tries),
+            outcome,
+            &RetrySchedule::Standard,
+            now,
+            MIDDLE,
+        )
     }
 
     fn due(fate: Fate) -> i64 {
-        match fate {
-            Fate::Again(due, _) => due.unix_seconds(),
-            other => panic!("{other:?}"),
-        }
+        let Fate::Again(due, _) = fate else {
+            panic!("{fate:?}");
+        };
+        due.unix_seconds()
     }
 
     #[test]
@@ -186,7 +193,12 @@ mod tests {
     fn a_receiver_that_is_gone_keeps_the_delivery_waiting() {
         let gone = fate(2, &answered(410, None));
         assert_eq!(gone, Fate::Gone(Timestamp::default(), Tries::anew(3)));
-        let logged = attempt(&parcel(Tries::anew(2)), answered(410, None), Timestamp::default(), gone);
+        let logged = attempt(
+            &parcel(Tries::anew(2)),
+            answered(410, None),
+            Timestamp::default(),
+            gone,
+        );
         assert_eq!((logged.attempt, logged.state), (3, DeliveryState::Retrying));
         assert!(logged.error.is_some());
     }

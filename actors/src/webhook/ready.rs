@@ -126,9 +126,8 @@ impl Ready {
         let Some(rate) = self.webhook.rate_per_second else {
             return Permit::Go { is_probe };
         };
-        let refused = match self.bucket.take(1, now, Limit::per_second(rate)) {
-            Ok(_) => return Permit::Go { is_probe },
-            Err(refused) => refused,
+        let Err(refused) = self.bucket.take(1, now, Limit::per_second(rate)) else {
+            return Permit::Go { is_probe };
         };
         self.breaker.release_probe(now);
         match refused {

@@ -16,9 +16,7 @@ use domain::{
 };
 use store::{
     StoreError,
-    log::{
-        DeadLetterQuery, EventQuery, Order, RegionLog, Replay, ReplayState, WebhookNo,
-    },
+    log::{DeadLetterQuery, EventQuery, Order, RegionLog, Replay, ReplayState, WebhookNo},
 };
 
 use super::parcel::Parcel;
@@ -94,7 +92,9 @@ impl Replays {
 
     /// Whether something is being read.
     pub(super) fn is_fetching(&self) -> bool {
-        self.queue.front().is_some_and(|running| running.is_fetching)
+        self.queue
+            .front()
+            .is_some_and(|running| running.is_fetching)
     }
 
     /// Takes over what was read: the parcels to send, and how many deliveries need not be sent because they are on their
@@ -119,7 +119,9 @@ impl Replays {
 
     /// Whether there is something to send.
     pub(super) fn has_ready(&self) -> bool {
-        self.queue.front().is_some_and(|running| !running.ready.is_empty())
+        self.queue
+            .front()
+            .is_some_and(|running| !running.ready.is_empty())
     }
 
     /// The next parcel to send.
@@ -136,7 +138,10 @@ impl Replays {
 
     /// Notes that a delivery's outcome is on disk.
     pub(super) fn ended(&mut self, id: ReplayId, position: Position, has_failed: bool) {
-        let found = self.queue.iter_mut().find(|running| running.replay.id == id);
+        let found = self
+            .queue
+            .iter_mut()
+            .find(|running| running.replay.id == id);
         if let Some(running) = found
             && running.open.remove(&position)
         {
@@ -323,7 +328,10 @@ mod tests {
         assert_eq!(replays.next().map(|parcel| parcel.position()), Some(at(5)));
         replays.ended(id, at(5), true);
         let written = replays.take_moved(Timestamp::default());
-        assert_eq!((written[0].cursor, written[0].done, written[0].failed), (at(1), 2, 1));
+        assert_eq!(
+            (written[0].cursor, written[0].done, written[0].failed),
+            (at(1), 2, 1)
+        );
         assert_eq!(written[0].state, ReplayState::Running);
         replays.written(&written);
         assert!(!replays.has_moved() && !replays.is_empty());

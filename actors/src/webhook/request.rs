@@ -160,9 +160,7 @@ impl Recipe {
 /// Whether a text is a trace id as W3C defines it: 32 hex digits in lower case, not all of them 0.
 fn is_trace_id(text: &str) -> bool {
     text.len() == 32
-        && text
-            .bytes()
-            .all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+        && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
         && text.bytes().any(|b| b != b'0')
 }
 
@@ -226,7 +224,12 @@ mod tests {
         webhook.rotate_secret(WebhookSecret::from_random(&[9; 32]), at);
         let (event, body) = (samples::event(7, "a"), Bytes::from_static(b"{}"));
         let recipe = Recipe::new(&webhook);
-        let signature = |at| text(&recipe.headers(&letter(&event, &body, at)), "webhook-signature");
+        let signature = |at| {
+            text(
+                &recipe.headers(&letter(&event, &body, at)),
+                "webhook-signature",
+            )
+        };
         assert!(signature(at).contains(&old.sign(&event.id.to_string(), 5, &body)));
         let after = at.plus(domain::webhook::ROTATION_OVERLAP);
         assert_eq!(signature(after).split(' ').count(), 1);

@@ -24,7 +24,8 @@ const AGAIN_AFTER: Duration = Duration::from_secs(1);
 impl WebhookActor {
     /// Takes what is due into slots, as far as there are free ones, and fetches its events.
     pub(super) fn fetch_due(&mut self, ctx: &mut Context<Self>) {
-        let (now, tenant, is_draining) = (self.shared.clock.now(), self.key.tenant, self.is_draining);
+        let (now, tenant, is_draining) =
+            (self.shared.clock.now(), self.key.tenant, self.is_draining);
         let Some(ready) = self.ready() else { return };
         if ready.schedule.is_empty() {
             return;

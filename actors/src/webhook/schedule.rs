@@ -112,9 +112,7 @@ impl Schedule {
             if !touched.contains(&position) && !is_elsewhere(position) {
                 let tries = Tries::stored(exception.attempts, attempts_max);
                 // What is kept already keeps what it knows of its round.
-                self.by_due
-                    .entry((exception.at, position))
-                    .or_insert(tries);
+                self.by_due.entry((exception.at, position)).or_insert(tries);
             }
         }
         self.has_more = exceptions.len() >= KEPT_MAX;
@@ -195,7 +193,9 @@ mod tests {
         assert!(schedule.wants_more() && !schedule.is_empty());
         schedule.asking();
         assert!(!schedule.wants_more());
-        let rest: Vec<_> = (KEPT_MAX as u64 + 1..=count).map(|p| stored(p, 1)).collect();
+        let rest: Vec<_> = (KEPT_MAX as u64 + 1..=count)
+            .map(|p| stored(p, 1))
+            .collect();
         schedule.answered(&rest, 5, |_| false);
         assert_eq!(schedule.take_due(at(1), usize::MAX).len(), 5);
         assert!(schedule.is_empty());

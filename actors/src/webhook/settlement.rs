@@ -5,7 +5,11 @@
 use domain::{ids::ReplayId, position::Position, time::Timestamp};
 use store::log::{Attempt, DeliveryState, Exception, WebhookNo};
 
-use super::{outcome::Fate, parcel::{Errand, Parcel}, schedule::Retry};
+use super::{
+    outcome::Fate,
+    parcel::{Errand, Parcel},
+    schedule::Retry,
+};
 use crate::registry::Reply;
 
 /// See the module.
@@ -55,7 +59,13 @@ impl Settlement {
     }
 
     /// Takes in what an attempt came to.
-    pub(super) fn add(&mut self, webhook: WebhookNo, parcel: &Parcel, attempt: Attempt, fate: Fate) {
+    pub(super) fn add(
+        &mut self,
+        webhook: WebhookNo,
+        parcel: &Parcel,
+        attempt: Attempt,
+        fate: Fate,
+    ) {
         let position = parcel.position();
         let exception = |state, at| Exception {
             webhook,
@@ -76,11 +86,13 @@ impl Settlement {
             }
             Fate::Dead => {
                 let died_at = attempt.at.plus(attempt.duration);
-                self.exceptions.push(exception(DeliveryState::Dead, died_at));
+                self.exceptions
+                    .push(exception(DeliveryState::Dead, died_at));
                 None
             }
             Fate::Again(due, tries) | Fate::Gone(due, tries) => {
-                self.exceptions.push(exception(DeliveryState::Retrying, due));
+                self.exceptions
+                    .push(exception(DeliveryState::Retrying, due));
                 Some((due, Retry { position, tries }))
             }
         };
@@ -160,7 +172,12 @@ mod tests {
             tries: Tries::anew(1),
             ..samples::parcel(3)
         };
-        settlement.add(NO, &parcel, attempt(2, DeliveryState::Delivered), Fate::Delivered);
+        settlement.add(
+            NO,
+            &parcel,
+            attempt(2, DeliveryState::Delivered),
+            Fate::Delivered,
+        );
         assert_eq!(settlement.cleared, [Position::new(3)]);
     }
 
@@ -169,7 +186,12 @@ mod tests {
         let mut settlement = Settlement::default();
         let due = Timestamp::from_micros(9);
         let fate = Fate::Again(due, Tries::default().and_one());
-        settlement.add(NO, &samples::parcel(3), attempt(1, DeliveryState::Retrying), fate);
+        settlement.add(
+            NO,
+            &samples::parcel(3),
+            attempt(1, DeliveryState::Retrying),
+            fate,
+        );
         let exception = &settlement.exceptions[0];
         assert_eq!((exception.attempts, exception.at), (1, due));
         assert_eq!(exception.state, DeliveryState::Retrying);

@@ -40,9 +40,12 @@ pub(super) async fn send(api: &Api, mut random: StdRng) -> Result<(), Failure> {
         let event = json!({ "type": kind, "payload": payload });
         let answer = api.post("/v1/events", event.to_string().into_bytes()).await;
         let answer = answer.context("send an event")?;
-        let Answer { data: Receipt { position } } =
-            serde_json::from_slice(&answer).context("read a receipt")?;
-        print(&format!("sent       {kind:<18} position {position}, on disk\n"))?;
+        let Answer {
+            data: Receipt { position },
+        } = serde_json::from_slice(&answer).context("read a receipt")?;
+        print(&format!(
+            "sent       {kind:<18} position {position}, on disk\n"
+        ))?;
         sleep(Duration::from_millis(random.random_range(PAUSE_MS))).await;
     }
 }
@@ -58,7 +61,10 @@ fn invent(random: &mut StdRng) -> (&'static str, Value) {
         7 => ("contact.updated", json!({ "name": name, "language": "en" })),
         _ => {
             let cents: u32 = random.random_range(500..20_000);
-            ("order.paid", json!({ "customer": name, "cents": cents, "currency": "EUR" }))
+            (
+                "order.paid",
+                json!({ "customer": name, "cents": cents, "currency": "EUR" }),
+            )
         }
     }
 }

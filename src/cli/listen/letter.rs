@@ -47,7 +47,10 @@ impl Letter {
             ("content-type", "application/json".to_owned()),
             ("webhook-id", self.id.clone()),
             ("webhook-timestamp", seconds.to_string()),
-            ("webhook-signature", secret.sign(&self.id, seconds, &self.body)),
+            (
+                "webhook-signature",
+                secret.sign(&self.id, seconds, &self.body),
+            ),
             ("x-trunkline-signature", secret.body_hmac_hex(&self.body)),
             ("x-trunkline-attempt", attempt.to_string()),
             ("x-event-id", self.id.clone()),
@@ -70,7 +73,11 @@ impl Letter {
     /// Continues the sender's trace, if it gave the id of one; else the event is its own trace.
     fn trace_parent(&self, attempt: u32) -> String {
         let own = self.id.rsplit('_').next().unwrap_or_default();
-        let trace_id = self.trace_id.as_deref().filter(|text| is_trace_id(text)).unwrap_or(own);
+        let trace_id = self
+            .trace_id
+            .as_deref()
+            .filter(|text| is_trace_id(text))
+            .unwrap_or(own);
         let span = (1 << 63) | (self.position << 8) | u64::from(attempt);
         format!("00-{trace_id}-{span:016x}-01")
     }
@@ -110,17 +117,29 @@ mod tests {
             signature: text("webhook-signature"),
         };
         assert_eq!(verify(&secret, signed, &letter.body, now), Ok(()));
-        assert_eq!(text("x-trunkline-signature"), secret.body_hmac_hex(&letter.body));
-        assert_eq!((text("x-event-type"), text("x-trunkline-attempt")), ("a.b", "1"));
+        assert_eq!(
+            text("x-trunkline-signature"),
+            secret.body_hmac_hex(&letter.body)
+        );
+        assert_eq!(
+            (text("x-event-type"), text("x-trunkline-attempt")),
+            ("a.b", "1")
+        );
     }
 
     #[test]
     fn the_senders_trace_goes_on() {
         let secret = WebhookSecret::from_random(&[7; 32]);
         let headers = |trace_id: &str| letter(trace_id).headers(&secret, 3, Timestamp::default());
-        assert_eq!(headers(TRACE_ID)["traceparent"], format!("00-{TRACE_ID}-8000000000000703-01"));
+        assert_eq!(
+            headers(TRACE_ID)["traceparent"],
+            format!("00-{TRACE_ID}-8000000000000703-01")
+        );
         let own = headers("mine");
-        assert_eq!(own["traceparent"], "00-01a1fd97579976598130770000000001-8000000000000703-01");
+        assert_eq!(
+            own["traceparent"],
+            "00-01a1fd97579976598130770000000001-8000000000000703-01"
+        );
         assert_eq!(own["x-trace-id"], "mine");
         assert!(!headers("").contains_key("x-trace-id"));
     }

@@ -65,7 +65,7 @@ codes! {
     RequestTimeout = "request_timeout", REQUEST_TIMEOUT, "The request came too slowly",
         "The body was not there in time. Send it again, faster.";
     DuplicateEvent = "duplicate_event", CONFLICT, "The event is here already",
-        "An event with this dedup_id came within the last 24 hours. `existing_id` names it; nothing was added.";
+        "An event with this `dedup_id` came within the last 24 hours. `existing_id` names it; nothing was added.";
     Conflict = "conflict", CONFLICT, "The state does not allow it",
         "What is asked for contradicts what is there: a name is taken, or the resource is in another state.";
     IdempotencyInFlight = "idempotency_in_flight", CONFLICT, "The same request is being worked on",
@@ -93,7 +93,7 @@ codes! {
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too much at once",
         "More is in flight than is allowed. Nothing was done; repeat the request after Retry-After.";
     StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, "The store does not answer",
-        "The store does not answer. A repetition with the same dedup_id or Idempotency-Key is safe.";
+        "The store does not answer. A repetition with the same `dedup_id` or Idempotency-Key is safe.";
     RegionUnavailable = "region_unavailable", SERVICE_UNAVAILABLE, "The region does not answer",
         "The tenant's region does not answer, and its events may not wait elsewhere. Repeat the request later.";
     OwnerUnreachable = "owner_unreachable", SERVICE_UNAVAILABLE, "The responsible node does not answer",

@@ -10,7 +10,6 @@ use serde_json::json;
 use super::{Code, Problem};
 
 /// Explains a code, as a page for browsers and as JSON for everybody else.
-#[expect(clippy::unused_async, reason = "handlers are async")]
 pub(crate) async fn explain(
     request: HttpRequest,
     name: web::Path<String>,

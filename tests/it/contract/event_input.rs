@@ -76,7 +76,7 @@ async fn bodies_that_are_not_json_are_malformed() {
         "{\"type\":}",
         "{\"type\":\"a\"",
         "\u{feff}{}",
-        "{} {}",
+        "{\"type\":\"a\",\"payload\":1} {}",
         "{'type':'a'}",
         "{\"type\":\"a\",\"payload\":01}",
         "{\"type\":\"a\",\"payload\":NaN}",

@@ -222,10 +222,10 @@ async fn a_batch_keeps_what_is_right_and_says_what_is_wrong_or_known() {
         ]
     );
     assert_eq!(items[1]["error"]["code"], "invalid_field");
-    assert_eq!(items[1]["error"]["pointer"], "/events/1/type");
+    assert_eq!(items[1]["errors"][0]["pointer"], "/events/1/type");
     assert_eq!(items[2]["existing_id"], known["id"]);
     assert_eq!(items[3]["error"]["code"], "unknown_field");
-    assert_eq!(items[3]["error"]["pointer"], "/events/3/surprise");
+    assert_eq!(items[3]["errors"][0]["pointer"], "/events/3/surprise");
     assert_eq!(items[5]["existing_id"], items[4]["id"]);
     let kept = client.get("/v1/events").await.ok(200).data();
     assert_eq!(kept.as_array().unwrap().len(), 3);

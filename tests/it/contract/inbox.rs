@@ -2,11 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{
-    Behaviour, Client, Engine, Sink,
-    client::{number, text},
-    until,
-};
+use crate::harness::{Behaviour, Client, Engine, Sink, client::text, until};
 
 async fn fill(client: &Client, count: u64) {
     let events: Vec<Value> = (1..=count)
@@ -227,14 +223,8 @@ async fn nothing_beyond_the_head_can_be_acknowledged() {
     fill(&client, 2).await;
     let answer = client.post("/v1/inbox/ack", &json!({ "up_to": 3 })).await;
     assert!(matches!(answer.status, 404 | 422), "{}", answer.text());
-    let id = text(&client.get("/v1/events").await.data()[0], "id").to_owned();
-    assert_eq!(
-        number(
-            &client.get(&format!("/v1/events/{id}")).await.data(),
-            "position"
-        ),
-        2
-    );
+    let events = client.get("/v1/events").await.ok(200).data();
+    let id = text(&events[1], "id");
     let unknown = format!(
         "{}{}",
         &id[..id.len() - 1],

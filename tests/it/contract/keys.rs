@@ -19,7 +19,28 @@ async fn a_key_is_shown_when_it_is_made_and_never_again() {
     let (_, made) = make(&client, body).await;
     insta::assert_json_snapshot!(made, {
         ".id" => "key_…", ".key" => "ak_…", ".prefix" => "…", ".created_at" => "…",
-    }, @"");
+    }, @r#"
+    {
+      "created_at": "…",
+      "expires_at": null,
+      "grace_until": null,
+      "id": "key_…",
+      "ip_allow": [],
+      "key": "ak_…",
+      "last_used_at": null,
+      "name": "ci",
+      "permissions": [
+        "events:read"
+      ],
+      "prefix": "…",
+      "revoked_at": null,
+      "scope": "tenant",
+      "state": "active",
+      "tier": "NONE",
+      "version": 1,
+      "workspace": null
+    }
+    "#);
     let key = text(&made, "key");
     assert!(
         key.starts_with("ak_default_") && key.len() == "ak_default_".len() + 64,

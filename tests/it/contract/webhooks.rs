@@ -17,7 +17,30 @@ async fn a_webhook_is_made_with_its_defaults() {
     let made = make(&client, json!({ "url": "https://example.com/hook" })).await;
     insta::assert_json_snapshot!(made, {
         ".id" => "wh_…", ".secret" => "whsec_…", ".created_at" => "…", ".updated_at" => "…",
-    }, @"");
+    }, @r#"
+    {
+      "created_at": "…",
+      "description": "",
+      "enabled": true,
+      "events": [
+        "*"
+      ],
+      "headers": {},
+      "id": "wh_…",
+      "max_in_flight": 64,
+      "ordered": false,
+      "previous_secret_until": null,
+      "rate_per_second": null,
+      "retry": "standard",
+      "secret": "whsec_…",
+      "state": "active",
+      "timeout_ms": 15000,
+      "updated_at": "…",
+      "url": "https://example.com/hook",
+      "version": 1,
+      "workspace": null
+    }
+    "#);
     assert!(text(&made, "id").starts_with("wh_"));
     assert!(text(&made, "secret").starts_with("whsec_"));
 }

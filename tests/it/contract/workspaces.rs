@@ -13,7 +13,19 @@ async fn a_workspace_is_made_listed_changed_and_deleted() {
     let made = client.post("/v1/workspaces", &body).await.ok(201).data();
     insta::assert_json_snapshot!(made, {
         ".id" => "ws_…", ".tenant" => "ten_…", ".created_at" => "…", ".updated_at" => "…",
-    }, @"");
+    }, @r#"
+    {
+      "created_at": "…",
+      "id": "ws_…",
+      "name": "Shop",
+      "retention_days": 10,
+      "slug": "shop",
+      "template": null,
+      "tenant": "ten_…",
+      "updated_at": "…",
+      "version": 1
+    }
+    "#);
     let path = format!("/v1/workspaces/{}", text(&made, "id"));
     let changed = client
         .call(Method::PATCH, &path)

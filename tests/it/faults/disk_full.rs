@@ -1,12 +1,11 @@
 //! The disk of the store is full: 507, nothing is acknowledged that is not there, and service resumes when there is room.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, path::Path};
 
 use serde_json::{Value, json};
-use tempfile::TempDir;
 
 use crate::harness::{
-    Answer, Client, Engine, Settings, Sink,
+    Answer, Client, Engine, MemoryDisk, Settings, Sink,
     client::{number, text},
     export::fetch_verified,
     until,
@@ -15,45 +14,12 @@ use crate::harness::{
 const DISK_MIB: usize = 80;
 const BALLAST_MIB: usize = 24;
 
-/// A small file system in memory, gone when it is dropped.
-struct SmallDisk {
-    mount: TempDir,
+fn put_ballast(disk: &Path) {
+    fs::write(disk.join("ballast"), vec![1; BALLAST_MIB << 20]).expect("it fits");
 }
 
-impl SmallDisk {
-    fn mount() -> SmallDisk {
-        let mount = TempDir::new().expect("a folder can be made");
-        let status = Command::new("mount")
-            .args(["-t", "tmpfs", "-o", &format!("size={DISK_MIB}m"), "tmpfs"])
-            .arg(mount.path())
-            .status()
-            .expect("`mount` can be run");
-        assert!(status.success(), "mounting needs root, which CI has");
-        SmallDisk { mount }
-    }
-
-    fn path(&self) -> &Path {
-        self.mount.path()
-    }
-
-    fn put_ballast(&self) {
-        fs::write(self.path().join("ballast"), vec![1; BALLAST_MIB << 20]).expect("it fits");
-    }
-
-    fn drop_ballast(&self) {
-        fs::remove_file(self.path().join("ballast")).expect("it was there");
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // Lazily, because the engine may still have it open; if it fails, the folder stays behind.
-        Command::new("umount")
-            .arg("-l")
-            .arg(self.path())
-            .status()
-            .ok();
-    }
+fn drop_ballast(disk: &Path) {
+    fs::remove_file(disk.join("ballast")).expect("it was there");
 }
 
 fn event(n: usize) -> Value {
@@ -77,8 +43,8 @@ async fn fill(client: &Client) -> Vec<Value> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_full_disk_is_answered_507_and_service_resumes_when_there_is_room() {
-    let disk = SmallDisk::mount();
-    disk.put_ballast();
+    let disk = MemoryDisk::mount(DISK_MIB);
+    put_ballast(disk.path());
     let settings = Settings::default().in_folder(&disk.path().join("data"));
     let mut engine = Engine::start_with(settings).await;
     let client = engine.client();
@@ -106,7 +72,7 @@ async fn a_full_disk_is_answered_507_and_service_resumes_when_there_is_room() {
         .ok(200);
     engine.anonymous().get("/health").await.ok(200);
 
-    disk.drop_ballast();
+    drop_ballast(disk.path());
     until("events are taken again, without a restart", async || {
         let answer = client.post("/v1/events", &event(0)).await;
         let is_taken = answer.status == 202;

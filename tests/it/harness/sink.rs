@@ -6,10 +6,10 @@ mod answer;
 
 use std::{
     io,
-    net::SocketAddr,
+    net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU16, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -94,7 +94,7 @@ impl Sink {
     pub(crate) async fn with(
         script: impl Fn(&Received, usize) -> Behaviour + Send + Sync + 'static,
     ) -> Sink {
-        let listener = TcpListener::bind("127.0.0.1:0")
+        let listener = TcpListener::bind((own_host(), 0))
             .await
             .expect("there are free ports");
         let addr = listener
@@ -234,6 +234,13 @@ impl Received {
     pub(crate) fn try_verify(&self, secret: &str) -> Result<(), standardwebhooks::WebhookError> {
         standardwebhooks::Webhook::new(secret)?.verify(&self.body, &self.headers)
     }
+}
+
+/// An address of this machine that no other receiver of the test has, because limits per host tell receivers apart by it.
+fn own_host() -> Ipv4Addr {
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let [high, low] = TAKEN.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    Ipv4Addr::new(127, 1, high, low)
 }
 
 async fn serve(mut stream: TcpStream, number: u64, shared: Arc<Shared>) {

@@ -146,7 +146,7 @@ async fn operators_make_keys_and_tenants_beside_a_running_engine() {
     assert!(listed.output.contains("cli") && !listed.output.contains(key));
 
     let arguments = [
-        "tenants", "create", "--name", "Acme", "--slug", "acme", "--plan", "growth",
+        "tenants", "create", "--name", "Acme", "acme", "--plan", "growth",
     ];
     let made = program::run(&arguments, &variables).await;
     assert_eq!(made.code, Some(0), "{}", made.said());

@@ -1,6 +1,6 @@
 //! Dead letters: listed, tried again, deleted.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use domain::{
     event::EventType,
@@ -13,7 +13,6 @@ use store::log::{DeadLetterQuery, DeliveryState, Exception, RegionLog, WebhookNo
 use super::{
     Engine, EngineError,
     deliveries::{events_at, id_of},
-    missing,
     replays::Moment,
 };
 use crate::webhook::{Discard, Redeliver};
@@ -68,12 +67,15 @@ impl Engine {
             query.after = page.last().map(|letter| (letter.position, letter.webhook));
             for letter in page {
                 let no = letter.webhook;
-                if !seen.contains_key(&no) {
-                    let webhook = self.webhook_by_no(tenant, confined_to, no).await;
-                    seen.insert(no, found(webhook)?.map(|webhook| webhook.id));
-                }
+                let webhook = match seen.entry(no) {
+                    Entry::Occupied(known) => *known.get(),
+                    Entry::Vacant(new) => {
+                        let webhook = self.webhook_by_no(tenant, confined_to, no).await;
+                        *new.insert(found(webhook)?.map(|webhook| webhook.id))
+                    }
+                };
                 if letters.len() < limit as usize
-                    && let Some(webhook) = seen[&no]
+                    && let Some(webhook) = webhook
                 {
                     letters.push((webhook, letter));
                 }
@@ -135,7 +137,10 @@ impl Engine {
                 .map(|dead| (dead.letter.position, dead.letter.webhook));
             let mut by_webhook: HashMap<WebhookId, Vec<Exception>> = HashMap::new();
             for dead in page {
-                by_webhook.entry(dead.webhook).or_default().push(dead.letter);
+                by_webhook
+                    .entry(dead.webhook)
+                    .or_default()
+                    .push(dead.letter);
             }
             for (id, letters) in by_webhook {
                 let webhook = self.open_webhook(tenant, confined_to, id).await;
@@ -207,7 +212,9 @@ impl Engine {
         filter: &DeadLetterFilter,
     ) -> Result<DeadLetterQuery, EngineError> {
         let webhook = match filter.webhook {
-            Some(id) => Some(WebhookNo(self.open_webhook(tenant, confined_to, id).await?.no)),
+            Some(id) => Some(WebhookNo(
+                self.open_webhook(tenant, confined_to, id).await?.no,
+            )),
             None => None,
         };
         let from = match filter.from {
@@ -242,10 +249,7 @@ async fn letter_at(
         to: Some(position),
         limit: 1,
     };
-    let letters = log
-        .dead_letters(tenant, &query)
-        .await
-        .map_err(|error| missing(error, "dead letter"))?;
+    let letters = log.dead_letters(tenant, &query).await?;
     let is_dead = |letter: &Exception| letter.state == DeliveryState::Dead;
     Ok(letters.into_iter().find(is_dead))
 }

@@ -31,7 +31,8 @@ pub struct PingOutcome {
 impl PingOutcome {
     /// Whether it would have counted as delivered.
     pub fn is_delivered(&self) -> bool {
-        self.status.is_some_and(|status| (200..300).contains(&status))
+        self.status
+            .is_some_and(|status| (200..300).contains(&status))
     }
 }
 

@@ -13,7 +13,9 @@ use crate::EngineError;
 #[actix::test]
 async fn events_arrive_signed_and_in_order_and_are_settled_on_disk() {
     let (house, mut sink) = (House::open().await, Sink::start().await);
-    let id = house.webhook(&sink.url, r#","events":["a.*"],"max_in_flight":1"#).await;
+    let id = house
+        .webhook(&sink.url, r#","events":["a.*"],"max_in_flight":1"#)
+        .await;
     house.ingest(&["a.b", "x", "a.c"]).await;
     let first = sink.next().await;
     let webhook = house.view(id).await.webhook;
@@ -23,7 +25,10 @@ async fn events_arrive_signed_and_in_order_and_are_settled_on_disk() {
         signature: first.header("webhook-signature"),
     };
     let now = house.engine.clock().now();
-    assert_eq!(verify(&webhook.secret, signed, first.body.as_bytes(), now), Ok(()));
+    assert_eq!(
+        verify(&webhook.secret, signed, first.body.as_bytes(), now),
+        Ok(())
+    );
     assert_eq!(first.header("user-agent"), "Trunkline/test");
     assert_eq!((first.position(), first.header("x-event-type")), (1, "a.b"));
     first.answer(200);
@@ -54,14 +59,24 @@ async fn no_more_deliveries_are_on_their_way_than_there_are_slots() {
 #[actix::test]
 async fn a_webhook_that_fell_behind_reads_from_the_store_and_misses_nothing() {
     let (house, mut sink) = (House::open().await, Sink::start().await);
-    let id = house.webhook(&sink.url, r#","events":["a"],"max_in_flight":8"#).await;
-    house.engine.pause_webhook(house.id(), None, id).await.unwrap();
+    let id = house
+        .webhook(&sink.url, r#","events":["a"],"max_in_flight":8"#)
+        .await;
+    house
+        .engine
+        .pause_webhook(house.id(), None, id)
+        .await
+        .unwrap();
     for _ in 0..10 {
         house.ingest_many("a", 20).await;
         house.ingest_many("b", 20).await;
     }
     assert!(sink.is_quiet());
-    house.engine.resume_webhook(house.id(), None, id).await.unwrap();
+    house
+        .engine
+        .resume_webhook(house.id(), None, id)
+        .await
+        .unwrap();
     let mut positions = sink.take(200).await;
     positions.sort_unstable();
     positions.dedup();
@@ -104,7 +119,9 @@ async fn a_change_of_the_filter_keeps_what_is_on_its_way_and_drops_what_is_not_w
         input.max_in_flight = 1;
         Ok(input)
     };
-    let updated = house.engine.update_webhook(house.id(), None, id, None, change);
+    let updated = house
+        .engine
+        .update_webhook(house.id(), None, id, None, change);
     assert!(updated.await.is_ok());
     first.answer(204);
     assert_eq!(sink.take(2).await, [2, 4]);
@@ -130,7 +147,11 @@ async fn a_deleted_webhook_gets_nothing_more_and_leaves_nothing_behind() {
     let id = house.webhook(&sink.url, r#","max_in_flight":1"#).await;
     house.ingest_many("a", 3).await;
     let first = sink.next().await;
-    house.engine.delete_webhook(house.id(), None, id, None).await.unwrap();
+    house
+        .engine
+        .delete_webhook(house.id(), None, id, None)
+        .await
+        .unwrap();
     first.answer(204);
     house.ingest_many("a", 1).await;
     let gone = house.engine.webhook(house.id(), None, id).await;
@@ -150,7 +171,10 @@ async fn a_test_ping_comes_back_with_what_was_answered_and_is_in_no_log() {
     };
     let (outcome, ()) = tokio::join!(pinging, answering);
     let outcome = outcome.unwrap();
-    assert_eq!((outcome.status, &*outcome.response), (Some(418), &b"no"[..]));
+    assert_eq!(
+        (outcome.status, &*outcome.response),
+        (Some(418), &b"no"[..])
+    );
     assert!(!outcome.is_delivered());
     assert!(house.deliveries(id).await.is_empty());
     assert_eq!(house.view(id).await.shown_state(), ShownState::Active);

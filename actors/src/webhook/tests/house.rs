@@ -58,6 +58,8 @@ pub(super) struct House {
     control: Control,
     master: String,
     folder: Arc<TempDir>,
+    /// The same for every engine on these stores, as wall time is.
+    time: Clock,
     _clock: Arc<HeldClock>,
 }
 
@@ -66,7 +68,10 @@ impl House {
         let clock = Arc::new(HeldClock::pause());
         let folder = Arc::new(TempDir::new().unwrap());
         let master = MasterKey::generate().to_hex().to_string();
-        let (engine, log, control) = engine(&folder, &master).await;
+        let started = Instant::now();
+        let epoch = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
+        let time = Clock::new(epoch, move || started.elapsed());
+        let (engine, log, control) = engine(&folder, &master, &time).await;
         let input = TenantInput {
             name: "Test".into(),
             slug: "test".into(),
@@ -82,6 +87,7 @@ impl House {
             control,
             master,
             folder,
+            time,
             _clock: clock,
         }
     }
@@ -94,7 +100,9 @@ impl House {
     pub(super) async fn kill_and_restart(self) -> House {
         self.log.close().await;
         self.control.close().await;
-        let (engine, log, control) = engine(&self.folder, &self.master).await;
+        // Its actors still live on this thread: they must not send any more.
+        self.engine.shut_down(Duration::ZERO).await;
+        let (engine, log, control) = engine(&self.folder, &self.master, &self.time).await;
         engine.wake().await.unwrap();
         House {
             engine,
@@ -119,7 +127,9 @@ impl House {
     /// Ingests one event of each kind; a kind may be followed by `/` and an ordering key.
     pub(super) async fn ingest(&self, kinds: &[&str]) {
         let events = kinds.iter().map(|kind| {
-            let (kind, key) = kind.split_once('/').map_or((*kind, None), |(k, o)| (k, Some(o)));
+            let (kind, key) = kind
+                .split_once('/')
+                .map_or((*kind, None), |(k, o)| (k, Some(o)));
             NewEvent {
                 workspace: self.workspace,
                 kind: EventType::new(kind).unwrap(),
@@ -183,8 +193,15 @@ impl House {
 
     /// How many attempts each delivery of the webhook has had, and how it stands, oldest event first.
     pub(super) async fn deliveries(&self, webhook: WebhookId) -> Vec<(u64, u32, String)> {
-        let all = self.engine.deliveries(self.id(), None, webhook, (None, None, 500));
-        let mut all: Vec<_> = all.await.unwrap().into_iter().map(|view| view.delivery).collect();
+        let all = self
+            .engine
+            .deliveries(self.id(), None, webhook, (None, None, 500));
+        let mut all: Vec<_> = all
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|view| view.delivery)
+            .collect();
         all.reverse();
         let short = |state| format!("{state:?}").to_lowercase();
         all.iter()
@@ -193,15 +210,16 @@ impl House {
     }
 }
 
-async fn engine(folder: &TempDir, master: &str) -> (Engine, Arc<dyn RegionLog>, Control) {
+async fn engine(
+    folder: &TempDir,
+    master: &str,
+    clock: &Clock,
+) -> (Engine, Arc<dyn RegionLog>, Control) {
     let path = |name: &str| folder.path().join(name);
     let url = format!("sqlite:{}", path("control.db").display());
     let control = Control::open(&url).await.unwrap();
     let log = SqliteLog::open(folder.path(), Region::Au).await.unwrap();
     let log: Arc<dyn RegionLog> = Arc::new(log);
-    let started = Instant::now();
-    let epoch = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
-    let clock = Clock::new(epoch, move || started.elapsed());
     let client = WebhookClient::new(ClientOptions {
         guard: Guard::new(vec!["127.0.0.0/8".parse().unwrap()]),
         connect_timeout: Duration::from_secs(5),
@@ -213,7 +231,7 @@ async fn engine(folder: &TempDir, master: &str) -> (Engine, Arc<dyn RegionLog>, 
         runtime: Handle::current(),
     });
     let engine = Engine::new(EngineOptions {
-        clock,
+        clock: clock.clone(),
         random: Arc::new(|| StdRng::seed_from_u64(7)),
         control: control.clone(),
         logs: RegionLogs::new(HashMap::from([(Region::Au, Arc::clone(&log))])),

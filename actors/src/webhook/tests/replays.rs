@@ -17,7 +17,12 @@ fn all() -> ReplayInput {
 }
 
 async fn start(house: &House, id: WebhookId, input: ReplayInput) -> Replay {
-    match house.engine.start_replay(house.id(), None, id, input).await.unwrap() {
+    match house
+        .engine
+        .start_replay(house.id(), None, id, input)
+        .await
+        .unwrap()
+    {
         ReplayStart::Started(replay) => replay,
         ReplayStart::DryRun { .. } => panic!("it was to be started"),
     }
@@ -25,7 +30,11 @@ async fn start(house: &House, id: WebhookId, input: ReplayInput) -> Replay {
 
 async fn ended(house: &House, id: WebhookId, replay: &Replay) -> Replay {
     loop {
-        let now = house.engine.replay(house.id(), None, id, replay.id).await.unwrap();
+        let now = house
+            .engine
+            .replay(house.id(), None, id, replay.id)
+            .await
+            .unwrap();
         if now.state != ReplayState::Running {
             return now;
         }
@@ -49,7 +58,11 @@ async fn a_replay_sends_a_range_again_as_further_attempts() {
         dry_run: true,
         ..input.clone()
     };
-    let counted = house.engine.start_replay(house.id(), None, id, dry).await.unwrap();
+    let counted = house
+        .engine
+        .start_replay(house.id(), None, id, dry)
+        .await
+        .unwrap();
     assert_eq!(counted, ReplayStart::DryRun { total: 2 });
     let replay = start(&house, id, input).await;
     for position in [3, 4] {
@@ -81,7 +94,12 @@ async fn a_replay_of_what_failed_sends_dead_letters_only_and_clears_them() {
     assert_eq!(sink.answer(404).await, 3);
     let replay = ended(&house, id, &replay).await;
     assert_eq!((replay.done, replay.failed), (2, 1));
-    let states: Vec<String> = house.deliveries(id).await.into_iter().map(|d| d.2).collect();
+    let states: Vec<String> = house
+        .deliveries(id)
+        .await
+        .into_iter()
+        .map(|d| d.2)
+        .collect();
     assert_eq!(states, ["delivered", "delivered", "dead", "delivered"]);
 }
 

@@ -81,7 +81,11 @@ impl Request {
     }
 
     pub(super) fn answer_with(self, status: u16, headers: &str) {
-        let body = if status == 204 { "" } else { "content-length: 2\r\n" };
+        let body = if status == 204 {
+            ""
+        } else {
+            "content-length: 2\r\n"
+        };
         let content = if status == 204 { "" } else { "no" };
         // A client that has hung up does not matter.
         let answer = format!("HTTP/1.1 {status} X\r\n{headers}{body}\r\n{content}");

@@ -4,6 +4,7 @@
 //! file; here is only who does what.
 
 mod batch;
+mod checkpointer;
 mod delivery;
 mod event_row;
 mod failure;
@@ -31,6 +32,7 @@ use domain::{
 use tokio::sync::Mutex;
 
 use self::{
+    checkpointer::Checkpointer,
     event_row::position_of,
     failure::{io_error, write_error},
     open::Files,
@@ -46,7 +48,8 @@ use crate::StoreError;
 
 /// One region's log in one SQLite file.
 pub struct SqliteLog {
-    writer: Mutex<Writer>,
+    writer: Arc<Mutex<Writer>>,
+    checkpointer: Checkpointer,
     reader: Reader,
     /// Keeps other processes out for as long as the log is open.
     lock: parking_lot::Mutex<Option<File>>,
@@ -72,8 +75,11 @@ impl SqliteLog {
         };
         files.prepare(&mut connection).await?;
         let reader = Reader::new(files.readers());
+        let files = Arc::new(files);
+        let writer = Arc::new(Mutex::new(Writer::new(Arc::clone(&files), connection)));
         Ok(SqliteLog {
-            writer: Mutex::new(Writer::new(Arc::new(files), connection)),
+            checkpointer: Checkpointer::start(files, Arc::clone(&writer)),
+            writer,
             reader,
             lock: parking_lot::Mutex::new(lock),
         })
@@ -93,7 +99,9 @@ macro_rules! known {
 #[async_trait]
 impl RegionLog for SqliteLog {
     async fn commit(&self, parts: &[Write]) -> Result<Vec<Result<(), WriteError>>, StoreError> {
-        self.writer.lock().await.commit(parts).await
+        let outcomes = self.writer.lock().await.commit(parts).await?;
+        self.checkpointer.note();
+        Ok(outcomes)
     }
 
     async fn head(&self, tenant: TenantId) -> Result<Position, StoreError> {
@@ -320,6 +328,7 @@ impl RegionLog for SqliteLog {
     }
 
     async fn close(&self) {
+        self.checkpointer.stop();
         self.reader.pool.close().await;
         self.writer.lock().await.close().await;
         self.lock.lock().take();

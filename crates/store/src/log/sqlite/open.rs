@@ -29,8 +29,10 @@ const READER_IDLE: Duration = Duration::from_secs(60);
 const BUSY_TIMEOUT: Duration = Duration::from_secs(10);
 /// A commit of one event writes two or three pages, and an fsync of less is sooner done.
 const PAGE_BYTES: u32 = 4_096;
-/// 32 MiB of log between checkpoints: each costs two more fsyncs, so they should be rare.
-const CHECKPOINT_PAGES: &str = "4000";
+/// A log of so many pages (128 MiB) is moved by the writer itself, because its checkpointer has fallen behind.
+const CHECKPOINT_PAGES: &str = "32768";
+/// KiB of pages that the checkpointer keeps: it copies, and looks at nothing twice.
+const CHECKPOINTER_CACHE: &str = "-64";
 /// KiB of pages that the writer keeps.
 const WRITER_CACHE: &str = "-8192";
 /// KiB of pages that each reader keeps; the system's cache is behind it.
@@ -93,6 +95,17 @@ impl Files {
             .pragma("temp_store", "MEMORY")
             .statement_cache_capacity(WRITER_STATEMENTS)
             .thread_name(|_| "log-writer".to_owned())
+            .connect()
+            .await
+    }
+
+    /// Opens the connection that moves the write-ahead log into the database file.
+    pub(super) async fn checkpointer(&self) -> Result<SqliteConnection, sqlx::Error> {
+        self.options()
+            .pragma("wal_autocheckpoint", "0")
+            .pragma("cache_size", CHECKPOINTER_CACHE)
+            .synchronous(SqliteSynchronous::Full)
+            .thread_name(|_| "log-checkpoint".to_owned())
             .connect()
             .await
     }

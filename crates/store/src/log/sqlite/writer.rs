@@ -12,6 +12,7 @@ use std::sync::Arc;
 use sqlx::{Connection as _, Executor as _, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
+    checkpointer::pages_in_log,
     batch::Batch,
     failure::{is_clash, write_error},
     fold::Fold,
@@ -96,6 +97,15 @@ impl Writer {
         match result {
             Ok(done) => Ok(done.rows_affected()),
             Err(error) => Err(self.fail(error.into()).await),
+        }
+    }
+
+    /// Moves what is left in the write-ahead log into the database file, while nobody commits.
+    pub(super) async fn move_pages(&mut self) {
+        if let Link::Sound(connection) = &mut self.link
+            && let Err(error) = pages_in_log(connection).await
+        {
+            tracing::debug!(%error, "pages of {} were not moved", self.files.region);
         }
     }
 
