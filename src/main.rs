@@ -1,10 +1,5 @@
 //! Trunkline: a multi-tenant event engine. This is the edge: the command line, the configuration and HTTP.
 
-#![allow(
-    dead_code,
-    reason = "the handlers that use the rest are not all there yet"
-)]
-
 mod assemble;
 mod cli;
 mod clock;

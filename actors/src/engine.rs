@@ -41,8 +41,8 @@ use crate::{
 pub use actors::ActorKind;
 pub use error::EngineError;
 pub use events::{EventPage, Receipt};
-pub use idempotency::Begun;
 pub use health::{Readiness, RegionHealth};
+pub use idempotency::Begun;
 pub use inbox::{InboxPage, InboxQuery};
 pub use keys::{GRACE_MAX, KeyInput, MadeKey};
 pub use proofs::{Checkpointed, Proof};
@@ -98,14 +98,11 @@ pub(crate) struct Inner {
     pub(crate) tenants: Registry<TenantActor>,
     pub(crate) webhooks: Registry<WebhookActor>,
     pub(crate) board: Arc<WebhookBoard>,
-    pub(crate) feeds: Arc<Feeds>,
     pub(crate) auth: Authenticator,
     pub(crate) secrets: Arc<secrets::Secrets>,
     pub(crate) plans: Plans,
     pub(crate) client: WebhookClient,
     pub(crate) outside: tokio::runtime::Handle,
-    pub(crate) tenant_tuning: TenantTuning,
-    pub(crate) passivated_in: Duration,
 }
 
 /// Asks that regions' writers may have in flight: every tenant may have two appends and a mark, every webhook one settle.
@@ -116,88 +113,30 @@ const WEBHOOK_IN_FLIGHT_MAX: usize = 64;
 impl Engine {
     /// Puts the engine together. Nothing runs yet: see [`Engine::wake`].
     pub fn new(options: EngineOptions) -> Engine {
-        let EngineOptions {
-            clock,
-            random,
-            control,
-            logs,
-            checkpoints,
-            arbiters,
-            outside,
-            client,
-            master_key,
-            plans,
-            tenant_registry,
-            tenant_tuning,
-            webhook_tuning,
-        } = options;
-        let regions = region_registry(&arbiters, &outside, &logs, tenant_registry.ask_timeout);
-        let board = Arc::new(WebhookBoard::default());
-        let feeds = Arc::new(Feeds::default());
-        let secrets = Arc::new(secrets::Secrets::new(master_key, control.clone()));
-        let webhook_context = Arc::new(WebhookContext {
-            clock: clock.clone(),
-            random: Arc::clone(&random),
-            control: control.clone(),
-            logs: logs.clone(),
-            regions: regions.clone(),
-            feeds: Arc::clone(&feeds),
-            board: Arc::clone(&board),
-            client: client.clone(),
-            outside: outside.clone(),
-            secrets: Arc::clone(&secrets),
-            ring: tenant_tuning.ring,
-            tuning: webhook_tuning,
-        });
-        let webhooks = Registry::new(
-            arbiters.clone(),
-            outside.clone(),
-            RegistryOptions {
-                in_flight_max: WEBHOOK_IN_FLIGHT_MAX,
-                ask_timeout: tenant_registry.ask_timeout,
-            },
-            move |key, lifeline| WebhookActor::new(key, Arc::clone(&webhook_context), lifeline),
-        );
-        let actor_random = Arc::clone(&random);
-        let tenant_context = Arc::new(TenantContext {
-            clock: clock.clone(),
-            random: Box::new(move || actor_random()),
-            control: control.clone(),
-            logs: logs.clone(),
-            regions: regions.clone(),
-            webhooks: webhooks.clone(),
-            board: Arc::clone(&board),
-            feeds: Arc::clone(&feeds),
-            plans: plans.clone(),
-            tuning: tenant_tuning,
-        });
-        let tenants = Registry::new(
-            arbiters,
-            outside.clone(),
-            tenant_registry,
-            move |tenant, lifeline| TenantActor::new(tenant, Arc::clone(&tenant_context), lifeline),
-        );
-        let auth = Authenticator::new(control.clone(), secrets.pepper(), clock.clone());
-        let boot = format!("{:032x}", random().random::<u128>());
+        let control = options.control.clone();
+        let secrets = Arc::new(secrets::Secrets::new(
+            options.master_key.clone(),
+            control.clone(),
+        ));
+        let actors = Actors::new(&options, &secrets);
+        let auth = Authenticator::new(control.clone(), secrets.pepper(), options.clock.clone());
+        let boot = format!("{:032x}", (options.random)().random::<u128>());
         let inner = Inner {
-            clock,
+            clock: options.clock,
             boot,
-            random,
+            random: options.random,
             control,
-            logs,
-            checkpoints,
-            regions,
-            tenants,
-            webhooks,
-            board,
-            feeds,
+            logs: options.logs,
+            checkpoints: options.checkpoints,
+            regions: actors.regions,
+            tenants: actors.tenants,
+            webhooks: actors.webhooks,
+            board: actors.board,
             auth,
             secrets,
-            plans,
-            client,
-            outside,
-            tenant_tuning,
-            passivated_in: tenant_tuning.passivate_after,
+            plans: options.plans,
+            client: options.client,
+            outside: options.outside,
         };
         Engine {
             inner: Arc::new(inner),
@@ -254,21 +193,90 @@ impl Engine {
     }
 }
 
-fn region_registry(
-    arbiters: &[ArbiterHandle],
-    outside: &tokio::runtime::Handle,
-    logs: &RegionLogs,
-    ask_timeout: Duration,
-) -> Registry<RegionActor> {
-    let logs = logs.clone();
-    let options = RegistryOptions {
+/// The registries, and the board that two of them share.
+struct Actors {
+    regions: Registry<RegionActor>,
+    tenants: Registry<TenantActor>,
+    webhooks: Registry<WebhookActor>,
+    board: Arc<WebhookBoard>,
+}
+
+impl Actors {
+    fn new(options: &EngineOptions, secrets: &Arc<secrets::Secrets>) -> Actors {
+        let regions = region_registry(options);
+        let board = Arc::new(WebhookBoard::default());
+        let feeds = Arc::new(Feeds::default());
+        let webhooks = webhook_registry(
+            options,
+            WebhookContext {
+                clock: options.clock.clone(),
+                random: Arc::clone(&options.random),
+                control: options.control.clone(),
+                logs: options.logs.clone(),
+                regions: regions.clone(),
+                feeds: Arc::clone(&feeds),
+                board: Arc::clone(&board),
+                client: options.client.clone(),
+                outside: options.outside.clone(),
+                secrets: Arc::clone(secrets),
+                ring: options.tenant_tuning.ring,
+                tuning: options.webhook_tuning,
+            },
+        );
+        let random = Arc::clone(&options.random);
+        let tenants = tenant_registry(
+            options,
+            TenantContext {
+                clock: options.clock.clone(),
+                random: Box::new(move || random()),
+                control: options.control.clone(),
+                logs: options.logs.clone(),
+                regions: regions.clone(),
+                webhooks: webhooks.clone(),
+                board: Arc::clone(&board),
+                feeds,
+                plans: options.plans,
+                tuning: options.tenant_tuning,
+            },
+        );
+        Actors {
+            regions,
+            tenants,
+            webhooks,
+            board,
+        }
+    }
+}
+
+fn region_registry(options: &EngineOptions) -> Registry<RegionActor> {
+    let logs = options.logs.clone();
+    let bounds = RegistryOptions {
         in_flight_max: REGION_IN_FLIGHT_MAX,
-        ask_timeout,
+        ..options.tenant_registry
     };
-    Registry::new(
-        arbiters.to_vec(),
-        outside.clone(),
-        options,
-        move |region, lifeline| RegionActor::new(region, logs.get(region), lifeline),
-    )
+    let (arbiters, runtime) = (options.arbiters.clone(), options.outside.clone());
+    Registry::new(arbiters, runtime, bounds, move |region, lifeline| {
+        RegionActor::new(region, logs.get(region), lifeline)
+    })
+}
+
+fn webhook_registry(options: &EngineOptions, context: WebhookContext) -> Registry<WebhookActor> {
+    let bounds = RegistryOptions {
+        in_flight_max: WEBHOOK_IN_FLIGHT_MAX,
+        ..options.tenant_registry
+    };
+    let context = Arc::new(context);
+    let (arbiters, runtime) = (options.arbiters.clone(), options.outside.clone());
+    Registry::new(arbiters, runtime, bounds, move |key, lifeline| {
+        WebhookActor::new(key, Arc::clone(&context), lifeline)
+    })
+}
+
+fn tenant_registry(options: &EngineOptions, context: TenantContext) -> Registry<TenantActor> {
+    let bounds = options.tenant_registry;
+    let context = Arc::new(context);
+    let (arbiters, runtime) = (options.arbiters.clone(), options.outside.clone());
+    Registry::new(arbiters, runtime, bounds, move |tenant, lifeline| {
+        TenantActor::new(tenant, Arc::clone(&context), lifeline)
+    })
 }

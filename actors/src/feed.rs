@@ -13,7 +13,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use domain::{event::Event, filter::EventFilter, ids::TenantId, position::Position, region::Region};
+use domain::{
+    event::Event, filter::EventFilter, ids::TenantId, position::Position, region::Region,
+};
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 

@@ -127,12 +127,16 @@ fn answer(
     }
 }
 
-/// The same error for each of those who waited for the commit.
-fn again(error: &StoreError) -> StoreError {
+/// The same error for each of those who waited.
+pub(crate) fn again(error: &StoreError) -> StoreError {
     match error {
         StoreError::Full => StoreError::Full,
-        StoreError::Corrupt(what) => StoreError::Corrupt(what.clone()),
-        other => StoreError::Unavailable(other.to_string()),
+        StoreError::Unavailable(_)
+        | StoreError::Conflict(_)
+        | StoreError::VersionMismatch
+        | StoreError::NotFound(_)
+        | StoreError::LimitReached { .. }
+        | StoreError::Corrupt(_) => StoreError::Unavailable(error.to_string()),
     }
 }
 

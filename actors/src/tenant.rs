@@ -40,7 +40,7 @@ use tracing::{debug, info};
 
 use crate::{
     feed::{Feed, Feeds, RingLimits},
-    region::{RegionActor, RegionLogs},
+    region::{RegionActor, RegionLogs, again},
     registry::{InjectPanic, Keyed, Lifeline, Poke, Registry, Reply},
     webhook::WebhookActor,
     webhook_board::WebhookBoard,
@@ -159,8 +159,11 @@ pub struct IdempotentRequest {
     /// How long the answer is kept.
     pub keep_for: Duration,
     /// Renders the answer that is kept, in the same transaction as the events: status and body.
-    pub render: Box<dyn FnOnce(&[Item]) -> (u16, Bytes) + Send>,
+    pub render: RenderAnswer,
 }
+
+/// Renders the answer that is kept for an idempotency key: status and body.
+pub type RenderAnswer = Box<dyn FnOnce(&[Item]) -> (u16, Bytes) + Send>;
 
 /// What became of an ingest.
 #[derive(Debug)]
@@ -329,13 +332,13 @@ impl TenantActor {
         for held in std::mem::take(&mut self.waiting) {
             match held {
                 Held::Ingest(message) => {
-                    message.reply.send(Err(load::again(error).into()));
+                    message.reply.send(Err(again(error).into()));
                 }
                 Held::Acknowledge(message) => {
-                    message.reply.send(Err(load::again(error).into()));
+                    message.reply.send(Err(again(error).into()));
                 }
                 Held::Changed(message) => message.reply.send(()),
-                Held::Subscribe(message) => message.reply.send(Err(load::again(error))),
+                Held::Subscribe(message) => message.reply.send(Err(again(error))),
             }
         }
         // Not a death: the store's failure is not the actor's.
@@ -373,7 +376,8 @@ impl TenantActor {
     fn changed(&mut self, Changed { what, reply }: Changed, ctx: &mut Context<Self>) {
         match (&mut self.stage, what) {
             (Stage::Loading, what) => {
-                self.waiting.push_back(Held::Changed(Changed { what, reply }));
+                self.waiting
+                    .push_back(Held::Changed(Changed { what, reply }));
                 return;
             }
             (Stage::Gone, _) | (Stage::Ready(_), Change::Tenant) => {
@@ -413,7 +417,12 @@ impl Actor for TenantActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        let check_every = self.shared.tuning.passivate_after.max(Duration::from_millis(500)) / 2;
+        let check_every = self
+            .shared
+            .tuning
+            .passivate_after
+            .max(Duration::from_millis(500))
+            / 2;
         ctx.run_interval(check_every, Self::passivate_if_idle);
         self.load(ctx);
     }

@@ -124,7 +124,10 @@ mod tests {
         assert!(board.matched(KEY, Position::new(5)));
         assert!(!board.matched(KEY, Position::new(9)));
         assert!(!board.done(&KEY, Position::new(5)));
-        assert_eq!(board.work(&KEY).map(|work| work.from), Some(Position::new(4)));
+        assert_eq!(
+            board.work(&KEY).map(|work| work.from),
+            Some(Position::new(4))
+        );
         assert!(board.done(&KEY, Position::new(9)));
         assert!(!board.has_work(&KEY));
     }

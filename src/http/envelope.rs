@@ -51,11 +51,6 @@ impl ListBody {
         }
     }
 
-    /// How many items there are.
-    pub(crate) fn count(&self) -> usize {
-        self.count
-    }
-
     /// Adds an item that `write` puts down as JSON.
     pub(crate) fn push_with(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.count > 0 {

@@ -107,7 +107,7 @@ async fn export(
         until,
         rows_left: plan.export_rows,
         page: VecDeque::new(),
-        stage: Stage::Reading(Box::new(writer)),
+        stage: Stage::Reading(writer),
         out,
     };
     Ok(HttpResponse::Ok()
@@ -118,7 +118,7 @@ async fn export(
 
 /// How events become bytes.
 enum Writer {
-    Signed(ExportWriter),
+    Signed(Box<ExportWriter>),
     Table,
 }
 
@@ -145,10 +145,16 @@ impl Writer {
         let manifest = ManifestBuilder::new(caller.tenant(), caller.region(), coverage)
             .with_row_limit(row_limit);
         match form {
-            Form::Json => Writer::Signed(ExportWriter::begin(ExportFormat::Json, manifest, out)),
-            Form::Ndjson => {
-                Writer::Signed(ExportWriter::begin(ExportFormat::Ndjson, manifest, out))
-            }
+            Form::Json => Writer::Signed(Box::new(ExportWriter::begin(
+                ExportFormat::Json,
+                manifest,
+                out,
+            ))),
+            Form::Ndjson => Writer::Signed(Box::new(ExportWriter::begin(
+                ExportFormat::Ndjson,
+                manifest,
+                out,
+            ))),
             Form::Csv => {
                 csv::write_header(out);
                 Writer::Table
@@ -165,7 +171,7 @@ impl Writer {
 }
 
 enum Stage {
-    Reading(Box<Writer>),
+    Reading(Writer),
     Done,
 }
 
@@ -194,7 +200,7 @@ impl Export {
             };
             if let Some(event) = self.page.pop_front() {
                 if self.rows_left == Some(0) {
-                    if let Writer::Signed(writer) = &mut **writer {
+                    if let Writer::Signed(writer) = writer {
                         writer.cut();
                     }
                     self.end();
@@ -222,7 +228,7 @@ impl Export {
     fn end(&mut self) {
         let stage = std::mem::replace(&mut self.stage, Stage::Done);
         if let Stage::Reading(writer) = stage
-            && let Writer::Signed(writer) = *writer
+            && let Writer::Signed(writer) = writer
         {
             let signer = self.engine.signer(self.region);
             writer.end(&signer, self.engine.clock().now(), &mut self.out);

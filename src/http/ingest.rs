@@ -80,7 +80,7 @@ async fn one(
             Some(item) => answer::one(&item, region),
             None => Err(Problem::internal(&"an event without an outcome")),
         },
-        Ingested::Replayed(kept) => Ok(replayed(kept.status, kept.body)),
+        Ingested::Replayed(kept) => Ok(replayed(kept.status, &kept.body)),
     }
 }
 
@@ -136,7 +136,7 @@ async fn batch(
             let (status, body) = answer::render_batch(&fates, &items, region);
             Ok(envelope::json(status, body))
         }
-        Ingested::Replayed(kept) => Ok(replayed(kept.status, kept.body)),
+        Ingested::Replayed(kept) => Ok(replayed(kept.status, &kept.body)),
     }
 }
 
@@ -179,7 +179,7 @@ async fn resolve(
     Ok(draft.into_event(workspace))
 }
 
-fn replayed(status: u16, body: Bytes) -> HttpResponse {
+fn replayed(status: u16, body: &Bytes) -> HttpResponse {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::ACCEPTED);
     let mut response = envelope::json(status, body.to_vec());
     if status.is_client_error() {

@@ -58,7 +58,7 @@ impl KeyLimits {
     }
 }
 
-/// Says how the caller stands: the fields of the IETF draft "RateLimit header fields for HTTP", and those that came before it.
+/// Says how the caller stands: the fields of the IETF draft "`RateLimit` header fields for HTTP", and those that came before it.
 /// A caller without a limit gets none of them, because there is nothing that they could say.
 pub(crate) fn mark(headers: &mut HeaderMap, standing: &Standing) {
     let Standing {

@@ -18,12 +18,14 @@ use super::{
     regions, signup, tail, webhooks, workspaces,
 };
 
-/// A path, and the methods that it takes.
+/// A path, and the methods that it takes: what the `OpenAPI` document is compared with.
+#[cfg(test)]
 pub(crate) type RouteLine = (&'static str, &'static [&'static str]);
 
 macro_rules! routes {
     ($($path:literal $(($body:expr))? { $($method:ident: $handler:path),+ })+) => {
         /// Every path, with its methods in lower case.
+        #[cfg(test)]
         pub(crate) const ROUTES: &[RouteLine] = &[$(($path, &[$(stringify!($method)),+])),+];
 
         /// Adds every route. What no route takes is answered 404 by the server.

@@ -38,6 +38,8 @@ use crate::{
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// How long a client may leave sent bytes unread or unacknowledged before the kernel gives it up.
 const UNREAD_FOR: Duration = Duration::from_secs(60);
+/// Bytes of an answer that are gathered before they are written. Every piece of a tail is larger, so this costs it nothing.
+const WRITE_BUFFER_BYTES: usize = 8 * 1024;
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 1_024;
 /// How long a TLS handshake may take.
@@ -122,6 +124,8 @@ pub(crate) fn start(
     .tcp_nodelay(true)
     // A client that has closed its half is gone: without this its tail would stay until the next heartbeat.
     .h1_allow_half_closed(false)
+    // A reader that does not read holds what is written here, and the buffer doubles as it grows.
+    .h1_write_buffer_size(WRITE_BUFFER_BYTES)
     .keep_alive(seconds(settings.keep_alive_seconds))
     .client_request_timeout(seconds(settings.head_seconds))
     .client_disconnect_timeout(DISCONNECT_WITHIN)

@@ -88,7 +88,7 @@ pub(crate) async fn tail(
         stopping: Stopping::clone(&stopping),
         engine: Engine::clone(&engine),
         cursor,
-        first: Some(opening(gap)),
+        first: Some(opening(cursor, gap)),
         page: VecDeque::new(),
         heartbeat_at: Instant::now() + HEARTBEAT_EVERY,
         given_at: Instant::now(),
@@ -213,15 +213,16 @@ enum Waited {
     Over,
 }
 
-/// What every stream begins with, and what a reader is told that asks for events that are gone.
-fn opening(gap: Option<Position>) -> Bytes {
-    match gap {
-        None => Bytes::from_static(b"retry: 2000\n\n"),
-        Some(oldest) => Bytes::from(format!(
-            "retry: 2000\n\nid: {}\nevent: gap\ndata: {{\"oldest\":{oldest}}}\n\n",
-            oldest.prev()
-        )),
+/// What every stream begins with: when to come back, and from where (so that a reader that loses its connection before the
+/// first event misses none). A reader that asks for events that are gone is told which is the oldest.
+fn opening(cursor: Position, gap: Option<Position>) -> Bytes {
+    let mut text = format!("retry: 2000\nid: {cursor}\n\n");
+    if let Some(oldest) = gap {
+        text.push_str(&format!(
+            "id: {cursor}\nevent: gap\ndata: {{\"oldest\":{oldest}}}\n\n"
+        ));
     }
+    Bytes::from(text)
 }
 
 fn last_event_id(request: &HttpRequest) -> Result<Option<Position>, Problem> {

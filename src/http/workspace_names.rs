@@ -18,8 +18,11 @@ const REMEMBER_MAX: usize = 16_384;
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct WorkspaceNames {
-    by_slug: Mutex<HashMap<(TenantId, Box<str>), (WorkspaceId, Timestamp)>>,
+    by_slug: Mutex<HashMap<(TenantId, Box<str>), Remembered>>,
 }
+
+/// A workspace, and until when it is believed.
+type Remembered = (WorkspaceId, Timestamp);
 
 impl WorkspaceNames {
     /// The workspace of this name, or the default one. An id is taken as it is: the engine says if there is none.

@@ -78,8 +78,16 @@ impl Engine {
         positions: &[Position],
     ) -> Result<HashMap<Position, Event>, EngineError> {
         let region = self.region_of(tenant).await?;
-        let events = self.inner.logs.get(region).read_many(tenant, positions).await?;
-        Ok(events.into_iter().map(|event| (event.position, event)).collect())
+        let events = self
+            .inner
+            .logs
+            .get(region)
+            .read_many(tenant, positions)
+            .await?;
+        Ok(events
+            .into_iter()
+            .map(|event| (event.position, event))
+            .collect())
     }
 
     /// The oldest position that is still kept; 1 for an empty log.

@@ -50,7 +50,11 @@ impl Engine {
 
     /// Counts over all regions, of the last 24 hours where a time matters.
     pub async fn counts(&self) -> Result<Counts, super::EngineError> {
-        let since = self.inner.clock.now().minus(Duration::from_secs(24 * 60 * 60));
+        let since = self
+            .inner
+            .clock
+            .now()
+            .minus(Duration::from_secs(24 * 60 * 60));
         let mut sum = Counts::default();
         for region in self.inner.logs.regions() {
             let counts = self.inner.logs.get(region).counts(since).await?;
@@ -64,7 +68,10 @@ impl Engine {
     /// How many keys were used in the last five minutes, and how many webhooks have work.
     pub fn activity(&self) -> (usize, usize) {
         let since = self.inner.clock.now().minus(Duration::from_secs(5 * 60));
-        (self.inner.auth.used_since(since).len(), self.inner.board.len())
+        (
+            self.inner.auth.used_since(since).len(),
+            self.inner.board.len(),
+        )
     }
 }
 

@@ -33,7 +33,12 @@ impl Engine {
             boot: self.inner.boot.clone(),
             expires_at: now.plus(KEPT_FOR),
         };
-        match self.inner.control.reserve(tenant, &reservation, now).await? {
+        match self
+            .inner
+            .control
+            .reserve(tenant, &reservation, now)
+            .await?
+        {
             Reserve::New => Ok(Begun::Work(reservation)),
             Reserve::InFlight => Err(EngineError::IdempotencyInFlight),
             Reserve::Mismatch => Err(EngineError::IdempotencyMismatch),

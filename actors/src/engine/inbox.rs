@@ -3,11 +3,7 @@
 use std::time::Duration;
 
 use domain::{
-    event::Event,
-    filter::EventFilter,
-    ids::TenantId,
-    position::Position,
-    region::Region,
+    event::Event, filter::EventFilter, ids::TenantId, position::Position, region::Region,
     time::Timestamp,
 };
 use store::log::{Consumer, ConsumerName, DeliveryState, EventQuery, Order};
@@ -88,7 +84,9 @@ impl Engine {
                 after: Some(after),
                 before: None,
                 order: Order::Ascending,
-                limit: query.limit.saturating_add(u32::try_from(standing.acked.len()).unwrap_or(0)),
+                limit: query
+                    .limit
+                    .saturating_add(u32::try_from(standing.acked.len()).unwrap_or(0)),
                 scan_max: SCAN_MAX,
                 bytes_max: PAGE_BYTES,
             };
@@ -97,7 +95,9 @@ impl Engine {
                 .events
                 .into_iter()
                 .filter(|event| standing.acked.binary_search(&event.position).is_err());
-            let found = self.with_status(tenant, region, open.collect(), query.status).await?;
+            let found = self
+                .with_status(tenant, region, open.collect(), query.status)
+                .await?;
             events.extend(found);
             match page.next {
                 Some(next) if events.len() < query.limit as usize => after = next,
@@ -124,7 +124,12 @@ impl Engine {
             return Ok(events);
         };
         let positions: Vec<Position> = events.iter().map(|event| event.position).collect();
-        let standings = self.inner.logs.get(region).standings(tenant, &positions).await?;
+        let standings = self
+            .inner
+            .logs
+            .get(region)
+            .standings(tenant, &positions)
+            .await?;
         let stands = |position: Position| {
             standings
                 .iter()
@@ -155,6 +160,11 @@ impl Engine {
         time: Timestamp,
     ) -> Result<Position, EngineError> {
         let region = self.region_of(tenant).await?;
-        Ok(self.inner.logs.get(region).position_before(tenant, time).await?)
+        Ok(self
+            .inner
+            .logs
+            .get(region)
+            .position_before(tenant, time)
+            .await?)
     }
 }

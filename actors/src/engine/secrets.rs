@@ -79,14 +79,17 @@ impl Secrets {
     /// Seals a webhook for the store.
     pub async fn seal_webhook(&self, webhook: &Webhook) -> Result<SealedWebhook, EngineError> {
         let key = self.key(webhook.tenant).await?;
-        let seal = |secret: &WebhookSecret| {
-            key.seal(PURPOSE_WEBHOOK_SECRET, secret.reveal().as_bytes())
-        };
+        let seal =
+            |secret: &WebhookSecret| key.seal(PURPOSE_WEBHOOK_SECRET, secret.reveal().as_bytes());
         let previous = webhook
             .previous_secret
             .as_ref()
             .map(|(secret, until)| (seal(secret), *until));
-        Ok(SealedWebhook::seal(webhook, seal(&webhook.secret), previous))
+        Ok(SealedWebhook::seal(
+            webhook,
+            seal(&webhook.secret),
+            previous,
+        ))
     }
 
     /// Opens a webhook from the store.

@@ -98,7 +98,11 @@ async fn messages_in_flight_are_bounded() {
         .map(|_| registry.post(&KEY, Ask::Hold).unwrap())
         .collect();
     assert_eq!(registry.ask(&KEY, Ask::Count).await, Err(AskError::Full));
-    assert_eq!(registry.ask(&8, Ask::Count).await, Ok(1), "a neighbour answers");
+    assert_eq!(
+        registry.ask(&8, Ask::Count).await,
+        Ok(1),
+        "a neighbour answers"
+    );
     drop(held);
 }
 

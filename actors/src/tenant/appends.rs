@@ -19,9 +19,9 @@ use store::{
 };
 use tracing::warn;
 
-use super::{Ingested, IngestError, Item, Ready, Stage, TenantActor, ingest::DedupKey, load::again};
+use super::{IngestError, Ingested, Item, Ready, Stage, TenantActor, ingest::DedupKey};
 use crate::{
-    region::{Enqueue, WriteOutcome, landed},
+    region::{Enqueue, WriteOutcome, again, landed},
     registry::Reply,
 };
 

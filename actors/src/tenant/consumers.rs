@@ -135,14 +135,15 @@ impl TenantActor {
             };
             Ok((standing, relevant))
         };
-        ctx.spawn(look.into_actor(self).map(move |found, actor, ctx| {
-            match found {
-                Ok((standing, relevant)) => {
-                    actor.change_standing(message, standing, relevant.as_deref(), ctx);
-                }
-                Err(error) => message.reply.send(Err(AckError::Store(error))),
-            }
-        }));
+        ctx.spawn(
+            look.into_actor(self)
+                .map(move |found, actor, ctx| match found {
+                    Ok((standing, relevant)) => {
+                        actor.change_standing(message, standing, relevant.as_deref(), ctx);
+                    }
+                    Err(error) => message.reply.send(Err(AckError::Store(error))),
+                }),
+        );
     }
 
     fn change_standing(
@@ -189,21 +190,25 @@ impl TenantActor {
             .regions
             .post(&region, |reply| crate::region::Enqueue { part, reply });
         let written = crate::region::landed(posted);
-        ctx.spawn(written.into_actor(self).map(move |outcome, actor, _| {
-            match outcome {
-                Ok(()) => reply.send(Ok(standing)),
-                Err(error) => {
-                    if let Stage::Ready(ready) = &mut actor.stage {
-                        ready.consumers.by_name.remove(&name);
+        ctx.spawn(
+            written
+                .into_actor(self)
+                .map(move |outcome, actor, _| match outcome {
+                    Ok(()) => reply.send(Ok(standing)),
+                    Err(error) => {
+                        if let Stage::Ready(ready) = &mut actor.stage {
+                            ready.consumers.by_name.remove(&name);
+                        }
+                        let error = match error {
+                            WriteError::Store(error) => error,
+                            other @ (WriteError::HeadMoved { .. } | WriteError::AnswerTaken) => {
+                                StoreError::Unavailable(other.to_string())
+                            }
+                        };
+                        reply.send(Err(error.into()));
                     }
-                    let error = match error {
-                        WriteError::Store(error) => error,
-                        other => StoreError::Unavailable(other.to_string()),
-                    };
-                    reply.send(Err(error.into()));
-                }
-            }
-        }));
+                }),
+        );
     }
 }
 
@@ -244,7 +249,12 @@ mod tests {
     fn acknowledging_the_gap_moves_the_cursor_over_all_behind_it() {
         let mut standing = Consumer::default();
         for place in [2, 3, 5] {
-            apply(&mut standing, Acknowledgement::One(Position::new(place)), None).unwrap();
+            apply(
+                &mut standing,
+                Acknowledgement::One(Position::new(place)),
+                None,
+            )
+            .unwrap();
         }
         assert_eq!(standing.cursor, Position::ZERO);
         apply(&mut standing, Acknowledgement::One(Position::new(1)), None).unwrap();
@@ -256,9 +266,19 @@ mod tests {
     fn a_confined_consumer_steps_over_what_is_not_for_it() {
         let mut standing = Consumer::default();
         let relevant = at(&[4, 9, 12]);
-        apply(&mut standing, Acknowledgement::One(Position::new(4)), Some(&relevant)).unwrap();
+        apply(
+            &mut standing,
+            Acknowledgement::One(Position::new(4)),
+            Some(&relevant),
+        )
+        .unwrap();
         assert_eq!(standing.cursor, Position::new(4));
-        apply(&mut standing, Acknowledgement::One(Position::new(12)), Some(&relevant)).unwrap();
+        apply(
+            &mut standing,
+            Acknowledgement::One(Position::new(12)),
+            Some(&relevant),
+        )
+        .unwrap();
         assert_eq!(standing.cursor, Position::new(4));
     }
 
@@ -269,7 +289,13 @@ mod tests {
             acked: at(&[11]),
         };
         apply(&mut standing, Acknowledgement::Seek(Position::new(3)), None).unwrap();
-        assert_eq!(standing, Consumer { cursor: Position::new(3), acked: vec![] });
+        assert_eq!(
+            standing,
+            Consumer {
+                cursor: Position::new(3),
+                acked: vec![]
+            }
+        );
     }
 
     proptest! {

@@ -20,8 +20,7 @@ use store::log::IdempotentAnswer;
 
 use super::{
     Held, IdempotentRequest, Ingest, IngestError, Ingested, Item, Ready, Stage, TenantActor,
-    appends::Request,
-    chains::Known,
+    appends::Request, chains::Known,
 };
 
 /// Where an event's `dedup_id` is unique.
@@ -56,19 +55,20 @@ impl TenantActor {
         let (tenant, now) = (self.tenant, self.shared.clock.now());
         let log = self.shared.logs.get(region);
         let look = async move { log.idempotent_answer(tenant, key, now).await };
-        ctx.spawn(look.into_actor(self).map(move |found, actor, ctx| {
-            match found {
-                Ok(None) => actor.admit(message, ctx),
-                Ok(Some(answer)) => {
-                    actor.forget_key(key);
-                    message.reply.send(replay(&message.idempotent, answer));
-                }
-                Err(error) => {
-                    actor.forget_key(key);
-                    message.reply.send(Err(error.into()));
-                }
-            }
-        }));
+        ctx.spawn(
+            look.into_actor(self)
+                .map(move |found, actor, ctx| match found {
+                    Ok(None) => actor.admit(message, ctx),
+                    Ok(Some(answer)) => {
+                        actor.forget_key(key);
+                        message.reply.send(replay(&message.idempotent, answer));
+                    }
+                    Err(error) => {
+                        actor.forget_key(key);
+                        message.reply.send(Err(error.into()));
+                    }
+                }),
+        );
     }
 
     /// Numbers the events and puts them on their way.
@@ -92,7 +92,10 @@ impl TenantActor {
             reply,
         } = message;
         let fates = ready.decide(&mut events, now);
-        let wanted = fates.iter().filter(|fate| matches!(fate, Fate::Accept)).count();
+        let wanted = fates
+            .iter()
+            .filter(|fate| matches!(fate, Fate::Accept))
+            .count();
         let standing = match ready.take_from_plan(wanted, now) {
             Ok(standing) => standing,
             Err(error) => {
@@ -191,22 +194,24 @@ impl TenantActor {
             workspaces,
             wanted,
         );
-        ctx.spawn(fetch.into_actor(self).map(move |fetched, actor, ctx| {
-            match fetched {
-                Ok(fetched) => {
-                    if let Stage::Ready(ready) = &mut actor.stage
-                        && ready.epoch == epoch
-                    {
-                        ready.take_fetched(fetched);
+        ctx.spawn(
+            fetch
+                .into_actor(self)
+                .map(move |fetched, actor, ctx| match fetched {
+                    Ok(fetched) => {
+                        if let Stage::Ready(ready) = &mut actor.stage
+                            && ready.epoch == epoch
+                        {
+                            ready.take_fetched(fetched);
+                        }
+                        actor.admit(message, ctx);
                     }
-                    actor.admit(message, ctx);
-                }
-                Err(error) => {
-                    actor.release_key(&message);
-                    message.reply.send(Err(error.into()));
-                }
-            }
-        }));
+                    Err(error) => {
+                        actor.release_key(&message);
+                        message.reply.send(Err(error.into()));
+                    }
+                }),
+        );
     }
 }
 

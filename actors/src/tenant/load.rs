@@ -97,7 +97,7 @@ impl TenantActor {
             Ok(head) => actor.recovered(head, ctx),
             Err(error) => {
                 warn!(tenant.id = %actor.tenant, %error, "the head of {} cannot be read: {error}", actor.tenant);
-                ctx.run_later(RECOVER_AGAIN_AFTER, |actor, ctx| actor.recover(ctx));
+                ctx.run_later(RECOVER_AGAIN_AFTER, Self::recover);
             }
         }));
     }
@@ -241,8 +241,7 @@ pub(super) async fn fetch(
         let since = shared.clock.now().minus(WINDOW);
         let found = log.find_dedup_ids(tenant, &wanted, since).await?;
         for key in wanted {
-            let is_it =
-                |entry: &&DedupEntry| entry.workspace == key.0 && entry.dedup_id == key.1;
+            let is_it = |entry: &&DedupEntry| entry.workspace == key.0 && entry.dedup_id == key.1;
             let found = found
                 .iter()
                 .find(is_it)
@@ -310,12 +309,4 @@ pub(crate) async fn hashes(
         });
     }
     Ok(fetched)
-}
-
-/// The same error for each of those who waited.
-pub(super) fn again(error: &StoreError) -> StoreError {
-    match error {
-        StoreError::Full => StoreError::Full,
-        other => StoreError::Unavailable(other.to_string()),
-    }
 }

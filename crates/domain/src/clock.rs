@@ -16,10 +16,7 @@ pub struct Clock {
 
 impl Clock {
     /// A clock that shows `epoch` plus what `elapsed` answers. `elapsed` must never go back.
-    pub fn new(
-        epoch: Timestamp,
-        elapsed: impl Fn() -> Duration + Send + Sync + 'static,
-    ) -> Clock {
+    pub fn new(epoch: Timestamp, elapsed: impl Fn() -> Duration + Send + Sync + 'static) -> Clock {
         Clock {
             epoch,
             elapsed: Arc::new(elapsed),

@@ -308,7 +308,17 @@ mod tests {
         for good in ["a", "message.received", "A_b-c.9", &"x".repeat(128)] {
             assert!(EventType::new(good).is_ok(), "{good}");
         }
-        for bad in ["", ".", "a.", ".a", "a..b", "a b", "ä", "a.*", &"x".repeat(129)] {
+        for bad in [
+            "",
+            ".",
+            "a.",
+            ".a",
+            "a..b",
+            "a b",
+            "ä",
+            "a.*",
+            &"x".repeat(129),
+        ] {
             assert!(EventType::new(bad).is_err(), "{bad}");
         }
     }

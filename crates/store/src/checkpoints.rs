@@ -64,7 +64,9 @@ impl SignedCheckpoints {
 
 impl Signing<'_> {
     fn path(&self, region: Region, workspace: WorkspaceId) -> PathBuf {
-        self.folder.join(region.name()).join(format!("{workspace}.json"))
+        self.folder
+            .join(region.name())
+            .join(format!("{workspace}.json"))
     }
 
     /// What was signed last for the workspace.
@@ -79,7 +81,8 @@ impl Signing<'_> {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(failed(&path, &error)),
         };
-        let corrupt = || StoreError::Corrupt(format!("{} is not a signed checkpoint", path.display()));
+        let corrupt =
+            || StoreError::Corrupt(format!("{} is not a signed checkpoint", path.display()));
         let file: File = serde_json::from_slice(&text).map_err(|_not_json| corrupt())?;
         let root = parse_hash(&file.root).ok_or_else(corrupt)?;
         Ok(Some(Signed {
@@ -125,10 +128,10 @@ fn write(path: &Path, text: &[u8]) -> Result<(), StoreError> {
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> StoreError {
-    match error.kind() {
-        std::io::ErrorKind::StorageFull => StoreError::Full,
-        _ => StoreError::Unavailable(format!("{}: {error}", path.display())),
+    if error.kind() == std::io::ErrorKind::StorageFull {
+        return StoreError::Full;
     }
+    StoreError::Unavailable(format!("{}: {error}", path.display()))
 }
 
 fn parse_hash(text: &str) -> Option<Hash> {
@@ -160,9 +163,17 @@ mod tests {
         let checkpoints = SignedCheckpoints::open(folder.path().into()).unwrap();
         let signing = checkpoints.lock().await;
         assert_eq!(signing.last(Region::Au, workspace).await.unwrap(), None);
-        signing.remember(Region::Au, workspace, signed).await.unwrap();
+        signing
+            .remember(Region::Au, workspace, signed)
+            .await
+            .unwrap();
         let again = SignedCheckpoints::open(folder.path().into()).unwrap();
-        let last = again.lock().await.last(Region::Au, workspace).await.unwrap();
+        let last = again
+            .lock()
+            .await
+            .last(Region::Au, workspace)
+            .await
+            .unwrap();
         assert_eq!(last, Some(signed));
     }
 }

@@ -39,7 +39,7 @@ pub(super) fn prepare(fate: Fate) -> Prepared {
 pub(super) fn one(item: &Item, region: Region) -> Result<HttpResponse, Problem> {
     match item {
         Item::Accepted(event) => Ok(envelope::json(StatusCode::ACCEPTED, receipt(event, region))),
-        other => Err(problem_of(other)),
+        Item::Duplicate { .. } | Item::Rejected(_) | Item::NoWorkspace => Err(problem_of(item)),
     }
 }
 
@@ -50,8 +50,8 @@ pub(super) fn stored_one(item: &Item, region: Region) -> (u16, Bytes) {
             StatusCode::ACCEPTED.as_u16(),
             Bytes::from(receipt(event, region)),
         ),
-        other => {
-            let problem = problem_of(other);
+        Item::Duplicate { .. } | Item::Rejected(_) | Item::NoWorkspace => {
+            let problem = problem_of(item);
             let status = problem.status_code().as_u16();
             (status, problem.render(Occurrence::default()))
         }

@@ -149,7 +149,11 @@ impl Stand {
 
     pub(super) async fn add_workspace(&self, slug: &str) -> WorkspaceId {
         let new = new_workspace(3, slug);
-        self.control.create_workspace(self.tenant, new).await.unwrap().id
+        self.control
+            .create_workspace(self.tenant, new)
+            .await
+            .unwrap()
+            .id
     }
 
     pub(super) async fn set_template(&self, template: Template) {
@@ -186,7 +190,9 @@ impl Stand {
             request_hash: hash(body),
             keep_for: Duration::from_secs(60),
             render: Box::new(|items| {
-                let taken = items.iter().filter(|item| matches!(item, Item::Accepted(_)));
+                let taken = items
+                    .iter()
+                    .filter(|item| matches!(item, Item::Accepted(_)));
                 (202, Bytes::from(format!("{} taken", taken.count())))
             }),
         });
@@ -201,7 +207,12 @@ impl Stand {
 
     pub(super) async fn feed(&self) -> Arc<Feed> {
         let message = |reply| Subscribe { reply };
-        self.tenants.ask(&self.tenant, message).await.unwrap().unwrap().unwrap()
+        self.tenants
+            .ask(&self.tenant, message)
+            .await
+            .unwrap()
+            .unwrap()
+            .unwrap()
     }
 
     pub(super) async fn acknowledge(&self, what: Acknowledgement) -> Result<Consumer, AckError> {

@@ -100,8 +100,9 @@ impl House {
     pub(super) async fn kill_and_restart(self) -> House {
         self.log.close().await;
         self.control.close().await;
-        // Its actors still live on this thread: they must not send any more.
-        self.engine.shut_down(Duration::ZERO).await;
+        // Its actors still live on this thread: they must not send any more. Even a deadline of now needs a clock that moves.
+        let moment = tokio::time::advance(Duration::from_millis(2));
+        tokio::join!(self.engine.shut_down(Duration::ZERO), moment);
         let (engine, log, control) = engine(&self.folder, &self.master, &self.time).await;
         engine.wake().await.unwrap();
         House {

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use sqlx::{Connection as _, Executor as _, SqliteConnection, sqlite::SqliteArguments};
 
 use super::{
-    checkpointer::pages_in_log,
     batch::Batch,
+    checkpointer::pages_in_log,
     failure::{is_clash, write_error},
     fold::Fold,
     names::Names,
