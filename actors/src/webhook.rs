@@ -13,6 +13,7 @@ mod parcel;
 mod reading;
 mod ready;
 pub(crate) mod replay;
+mod reports;
 pub(crate) mod request;
 mod retries;
 mod schedule;
@@ -34,15 +35,12 @@ use domain::{
     position::Position,
     webhook::Webhook,
 };
-use futures_util::StreamExt as _;
 use outbound::WebhookClient;
 use rand::rngs::StdRng;
 use store::{
     control::Control,
     log::{Exception, Replay},
 };
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
 use tracing::debug;
 
 use crate::{
@@ -55,9 +53,7 @@ use crate::{
 use outcomes::Finished;
 use ready::Ready;
 pub(crate) use ready::filter_of;
-
-/// Outcomes that are taken in with one wake-up.
-const OUTCOMES_AT_ONCE: usize = 256;
+use reports::Reports;
 
 /// What all webhooks' actors share.
 pub struct WebhookContext {
@@ -106,9 +102,8 @@ pub struct WebhookActor {
     /// Messages that came before the state was there.
     waiting: Vec<Held>,
     random: StdRng,
-    /// Where attempts report. No more of them are on their way than there are slots.
-    results: mpsc::UnboundedSender<Finished>,
-    reports: Option<mpsc::UnboundedReceiver<Finished>>,
+    /// Where attempts report.
+    reports: Reports<Finished>,
     is_draining: bool,
     drained: Vec<Reply<()>>,
     /// Loads that failed, one after the other.
@@ -221,7 +216,6 @@ impl WebhookActor {
         shared: Arc<WebhookContext>,
         lifeline: Lifeline<WebhookActor>,
     ) -> WebhookActor {
-        let (results, reports) = mpsc::unbounded_channel();
         let random = (shared.random)();
         WebhookActor {
             key,
@@ -229,8 +223,7 @@ impl WebhookActor {
             stage: Stage::Loading,
             waiting: Vec::new(),
             random,
-            results,
-            reports: Some(reports),
+            reports: Reports::new(),
             is_draining: false,
             drained: Vec::new(),
             load_failures: 0,
@@ -301,10 +294,7 @@ impl Actor for WebhookActor {
     type Context = Context<Self>;
 
     fn started(&mut self, ctx: &mut Context<Self>) {
-        if let Some(reports) = self.reports.take() {
-            let reports = UnboundedReceiverStream::new(reports);
-            ctx.add_stream(reports.ready_chunks(OUTCOMES_AT_ONCE));
-        }
+        ctx.add_stream(self.reports.clone());
         self.load(ctx);
     }
 }

@@ -25,8 +25,9 @@ const RING_EVENTS: usize = 256;
 /// Events looked at for one page from the store.
 const SCAN_MAX: u32 = 20_000;
 const PAGE_BYTES: usize = 1024 * 1024;
-/// Events that are read ahead at least.
+/// Events that are read ahead at least, and at most.
 const AHEAD_MIN: usize = 64;
+const AHEAD_MAX: usize = 1_024;
 /// Events that may wait behind others with the same ordering key.
 const BLOCKED_MAX: usize = 1_000;
 /// How far an ordered webhook reads beyond an event that is not settled.
@@ -49,7 +50,8 @@ impl WebhookActor {
         if is_draining || !ready.is_sending() || ready.is_reading {
             return;
         }
-        if ready.read_ring(work.upto) {
+        // A page costs a query, so it is read when there is room for many events.
+        if ready.read_ring(work.upto) && ready.pending.len() <= ready.ahead() / 2 {
             let room = ready.room();
             self.read_page(work.upto, room, ctx);
         }
@@ -192,7 +194,11 @@ impl Ready {
         {
             return 0;
         }
-        let ahead = (2 * self.slots_max()).max(AHEAD_MIN);
-        ahead.saturating_sub(self.pending.len())
+        self.ahead().saturating_sub(self.pending.len())
+    }
+
+    /// How many events may wait in memory for a slot.
+    fn ahead(&self) -> usize {
+        (4 * self.slots_max()).clamp(AHEAD_MIN, AHEAD_MAX)
     }
 }

@@ -8,13 +8,13 @@ use std::{sync::Arc, time::Duration};
 use actix::prelude::*;
 use domain::{breaker::Breaker, time::Timestamp};
 use outbound::{Outcome, PostError};
-use tokio::sync::mpsc;
 
 use super::{
     Stage, WebhookActor, WebhookContext,
     outcomes::Finished,
     parcel::{Errand, Parcel},
     ready::{Permit, Ready},
+    reports::Reports,
     request::{Letter, Recipe},
 };
 
@@ -23,7 +23,7 @@ struct Owed {
     parcel: Option<Parcel>,
     is_probe: bool,
     at: Timestamp,
-    results: mpsc::UnboundedSender<Finished>,
+    reports: Reports<Finished>,
 }
 
 impl WebhookActor {
@@ -40,6 +40,7 @@ impl WebhookActor {
             return;
         }
         let now = self.shared.clock.now();
+        let mut going = Vec::new();
         while let Some(parcel) = ready.choose() {
             let is_probe = match ready.permit(now) {
                 Permit::Go { is_probe } => is_probe,
@@ -58,15 +59,22 @@ impl WebhookActor {
                 }
             };
             ready.claim(&parcel);
-            let owed = Owed {
+            going.push(Owed {
                 parcel: Some(parcel),
                 is_probe,
                 at: now,
-                results: self.results.clone(),
-            };
-            let posting = post(owed, Arc::clone(&ready.recipe), Arc::clone(&self.shared));
-            // Not waited for: it reports to the actor.
-            drop(self.shared.outside.spawn(posting));
+                reports: self.reports.clone(),
+            });
+        }
+        if !going.is_empty() {
+            let (recipe, shared) = (Arc::clone(&ready.recipe), Arc::clone(&self.shared));
+            // Spread from there, so that the other runtime is woken once. Not waited for: each of them reports.
+            drop(self.shared.outside.spawn(async move {
+                for owed in going {
+                    let (recipe, shared) = (Arc::clone(&recipe), Arc::clone(&shared));
+                    drop(tokio::spawn(post(owed, recipe, shared)));
+                }
+            }));
         }
         self.wake_later(now, ctx);
     }
@@ -102,10 +110,8 @@ impl WebhookActor {
 
 /// Makes one attempt, outside of the actor.
 async fn post(mut owed: Owed, recipe: Arc<Recipe>, shared: Arc<WebhookContext>) {
-    let Some(parcel) = owed.parcel.clone() else {
-        return;
-    };
     owed.at = shared.clock.now();
+    let Some(parcel) = &owed.parcel else { return };
     let letter = Letter {
         event: parcel.event(),
         body: parcel.frame.webhook_body().clone(),
@@ -214,8 +220,8 @@ impl Owed {
                 at: self.at,
                 outcome,
             };
-            // An actor that has died does not want to know: its successor sends again.
-            drop(self.results.send(finished));
+            // If the actor has died nobody takes it: its successor sends again.
+            self.reports.push(finished);
         }
     }
 }

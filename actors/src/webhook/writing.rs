@@ -52,6 +52,7 @@ impl WebhookActor {
         let parts = parts(key, ready, &mut batch);
         let (regions, region) = (self.shared.regions.clone(), ready.region);
         let write = write_until_written(regions, region, parts, key);
+        self.reports.stop_listening();
         let written = write
             .into_actor(self)
             .map(move |(), actor, ctx| actor.written(batch, ctx));
@@ -88,6 +89,8 @@ impl WebhookActor {
         for reply in batch.settlement.replies {
             reply.send(());
         }
+        let finished = self.reports.listen();
+        self.finish(finished, ctx);
         self.step(ctx);
     }
 }

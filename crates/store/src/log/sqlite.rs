@@ -29,6 +29,7 @@ use domain::{
     region::Region,
     time::Timestamp,
 };
+use sqlx::Connection as _;
 use tokio::sync::Mutex;
 
 use self::{
@@ -48,6 +49,7 @@ use crate::StoreError;
 
 /// One region's log in one SQLite file.
 pub struct SqliteLog {
+    files: Arc<Files>,
     writer: Arc<Mutex<Writer>>,
     checkpointer: Checkpointer,
     reader: Reader,
@@ -74,11 +76,16 @@ impl SqliteLog {
             Err(error) => return Err(write_error(error, &files.folder).await),
         };
         files.prepare(&mut connection).await?;
+        // The writer opens its own with the first commit: a region that nobody uses costs neither thread nor memory.
+        if let Err(error) = connection.close().await {
+            return Err(write_error(error, &files.folder).await);
+        }
         let reader = Reader::new(files.readers());
         let files = Arc::new(files);
-        let writer = Arc::new(Mutex::new(Writer::new(Arc::clone(&files), connection)));
+        let writer = Arc::new(Mutex::new(Writer::new(Arc::clone(&files))));
         Ok(SqliteLog {
-            checkpointer: Checkpointer::start(files, Arc::clone(&writer)),
+            checkpointer: Checkpointer::start(Arc::clone(&files), Arc::clone(&writer)),
+            files,
             writer,
             reader,
             lock: parking_lot::Mutex::new(lock),
@@ -316,6 +323,9 @@ impl RegionLog for SqliteLog {
     }
 
     async fn sweep(&self, now: Timestamp, attempts_before: Timestamp) -> Result<u64, StoreError> {
+        if self.writer.lock().await.is_resting() {
+            return Ok(0);
+        }
         self.sweep_rows(now, attempts_before).await
     }
 

@@ -74,6 +74,15 @@ impl Files {
         }
     }
 
+    /// Opens the database's file for writing, and writes nothing.
+    pub(super) async fn touch(&self) -> Result<(), StoreError> {
+        let opened = tokio::fs::File::options()
+            .append(true)
+            .open(self.database())
+            .await;
+        opened.map(drop).map_err(|error| io_error(&error))
+    }
+
     fn options(&self) -> SqliteConnectOptions {
         SqliteConnectOptions::new()
             .filename(self.database())

@@ -51,11 +51,15 @@ impl SqliteLog {
         const READ: &str = "SELECT value FROM probe WHERE no = 1";
 
         let begun = Instant::now();
-        self.writer
-            .lock()
-            .await
-            .execute(WRITE, numbers(&[1]))
-            .await?;
+        let mut writer = self.writer.lock().await;
+        if writer.is_resting() {
+            // A region that nobody uses needs no connection to say that its file is there and may be written.
+            drop(writer);
+            self.files.touch().await?;
+            return Ok(begun.elapsed());
+        }
+        writer.execute(WRITE, numbers(&[1])).await?;
+        drop(writer);
         let written: Option<i64> = sqlx::query_scalar(READ)
             .fetch_optional(&self.reader.pool)
             .await

@@ -57,11 +57,11 @@ enum Trouble {
 }
 
 impl Writer {
-    /// Takes a connection whose schema is up to date.
-    pub(super) fn new(files: Arc<Files>, connection: SqliteConnection) -> Writer {
+    /// A writer of files whose schema is up to date. It opens its connection with the first write.
+    pub(super) fn new(files: Arc<Files>) -> Writer {
         Writer {
             files,
-            link: Link::Sound(connection),
+            link: Link::Lost,
             names: Names::default(),
             texts: Texts::default(),
             commit_no: 0,
@@ -98,6 +98,11 @@ impl Writer {
             Ok(done) => Ok(done.rows_affected()),
             Err(error) => Err(self.fail(error.into()).await),
         }
+    }
+
+    /// Whether nothing was written yet since the start, so that there is no connection.
+    pub(super) fn is_resting(&self) -> bool {
+        matches!(self.link, Link::Lost) && self.commit_no == 0
     }
 
     /// Moves what is left in the write-ahead log into the database file, while nobody commits.
