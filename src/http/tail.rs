@@ -34,7 +34,7 @@ const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 /// Events, and bytes of payload, of one page from the store.
 const PAGE_EVENTS: u32 = 64;
-const PAGE_BYTES: usize = 16 * 1024;
+const PAGE_BYTES: usize = 8 * 1024;
 const SCAN_MAX: u32 = 10_000;
 /// Streams end within this time when the server stops, not all at once.
 const END_WITHIN_MS: u64 = 500;
@@ -176,6 +176,8 @@ impl Tail {
     /// Takes one small page from the store.
     async fn read_page(&mut self) -> Result<(), Problem> {
         let feed = self.view.feed();
+        // Asked for before the search: what is appended meanwhile may be behind the search's end and must not be passed.
+        let head = feed.head();
         let query = EventQuery {
             filter: self.view.filter().clone(),
             after: Some(self.cursor),
@@ -200,7 +202,7 @@ impl Tail {
                 Some((_, to)) => *to = looked_at.max(*to),
                 None => self.cursor = looked_at.max(self.cursor),
             },
-            None if self.page.is_empty() => self.cursor = feed.head().max(self.cursor),
+            None if self.page.is_empty() => self.cursor = head.max(self.cursor),
             None => {}
         }
         Ok(())

@@ -26,6 +26,18 @@ pub(super) enum Fate {
     Gone(Timestamp, Tries),
 }
 
+impl Fate {
+    /// In a word, for the log.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Fate::Delivered => "delivered",
+            Fate::Dead => "dead letter",
+            Fate::Again(..) => "tried again later",
+            Fate::Gone(..) => "the receiver is gone",
+        }
+    }
+}
+
 /// What an attempt says about the receiver's health.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Health {

@@ -10,13 +10,17 @@ use domain::{
 };
 use outbound::Outcome;
 use rand::RngExt as _;
-use tracing::{debug, info, warn};
+use store::log::Attempt;
+use tracing::{info, warn};
 
 use super::{
     Stage, WebhookActor,
     outcome::{self, Fate, Health},
     parcel::Parcel,
+    ready::Ready,
+    request::trace_id,
 };
+use crate::webhook_board::WebhookKey;
 
 /// An attempt has come to its end.
 #[derive(Debug)]
@@ -102,10 +106,7 @@ impl WebhookActor {
         } = finished;
         let fate = outcome::decide(&parcel, &outcome, &ready.webhook.retry, now, random);
         let attempt = outcome::attempt(&parcel, outcome, at, fate);
-        debug!(
-            webhook.id = %key, position = %attempt.position, attempt = attempt.attempt, status = attempt.status,
-            duration_ms = attempt.duration.as_millis(), "an attempt ended: {fate:?}"
-        );
+        tell(key, ready, &parcel, &attempt, fate);
         ready.meters.attempts.increment(1);
         match fate {
             Fate::Delivered => {
@@ -122,5 +123,33 @@ impl WebhookActor {
         ready.slots.settling(parcel.position());
         ready.settlement.add(key.no, &parcel, attempt, fate);
         matches!(fate, Fate::Gone(..))
+    }
+}
+
+/// Tells of an attempt: a line of the log for one that failed, and a span for every one where a collector wants them.
+fn tell(key: WebhookKey, ready: &Ready, parcel: &Parcel, attempt: &Attempt, fate: Fate) {
+    let duration_ms = attempt.duration.as_secs_f64() * 1_000.0;
+    let event = parcel.event();
+    macro_rules! tell {
+        ($level:ident) => {
+            tracing::$level!(
+                target: "trunkline::delivery",
+                attempt = attempt.attempt,
+                status = attempt.status,
+                webhook.id = %key,
+                event.id = %event.id,
+                duration_ms,
+                trace_id = trace_id(event),
+                otel.name = "deliver",
+                otel.span_id = format!("{:016x}", ready.recipe.span_id(event, attempt.attempt)),
+                otel.sampled = true,
+                "an attempt ended: {}",
+                fate.name()
+            )
+        };
+    }
+    match fate {
+        Fate::Delivered => tell!(debug),
+        Fate::Dead | Fate::Again(..) | Fate::Gone(..) => tell!(warn),
     }
 }

@@ -137,23 +137,28 @@ impl Recipe {
         std::iter::once(&self.secret).chain(previous.map(|(secret, _)| secret))
     }
 
-    /// Continues the sender's trace, if it gave the id of one; else the event is its own trace. An attempt always has the
-    /// same span.
     fn trace_parent(&self, event: &Event, attempt: u32) -> String {
-        let mut text = Vec::with_capacity(55);
-        text.extend_from_slice(b"00-");
-        match event.fields.trace_id.as_deref() {
-            Some(trace_id) if is_trace_id(trace_id) => text.extend_from_slice(trace_id.as_bytes()),
-            Some(_) | None => domain::json::push_hex(&mut text, event.id.as_bytes()),
-        }
-        text.push(b'-');
-        let span = self.no.rotate_left(40)
+        format!(
+            "00-{}-{:016x}-01",
+            trace_id(event),
+            self.span_id(event, attempt)
+        )
+    }
+
+    /// The span of an attempt: always the same for the same one.
+    pub(super) fn span_id(&self, event: &Event, attempt: u32) -> u64 {
+        self.no.rotate_left(40)
             ^ event.position.get().rotate_left(8)
             ^ u64::from(attempt)
-            ^ (1 << 63);
-        domain::json::push_hex(&mut text, &span.to_be_bytes());
-        text.extend_from_slice(b"-01");
-        String::from_utf8(text).expect("hex digits and dashes")
+            ^ (1 << 63)
+    }
+}
+
+/// The sender's trace, if it gave the id of one; else the event is its own trace.
+pub(super) fn trace_id(event: &Event) -> String {
+    match event.fields.trace_id.as_deref() {
+        Some(trace_id) if is_trace_id(trace_id) => trace_id.to_owned(),
+        Some(_) | None => event.id.uuid().as_simple().to_string(),
     }
 }
 

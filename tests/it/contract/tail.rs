@@ -91,9 +91,15 @@ async fn a_heartbeat_names_the_head_even_if_nothing_matched() {
     let engine = Engine::start().await;
     let client = engine.client();
     let mut tail = client.tail("type=never", None).await;
+    let opening = tail.frame().await.unwrap();
+    assert_eq!(
+        (opening.id, opening.data),
+        (Some(0), None),
+        "from where to reconnect"
+    );
     fill(&client, 3).await;
-    let frame = tail.frame().await.unwrap();
-    assert_eq!((frame.id, frame.data), (Some(3), None));
+    let heartbeat = tail.frame().await.unwrap();
+    assert_eq!((heartbeat.id, heartbeat.data), (Some(3), None));
 }
 
 #[tokio::test]
