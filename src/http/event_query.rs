@@ -58,29 +58,14 @@ pub(crate) async fn tail(
     })
 }
 
-/// Parameters of a list or an export: filters, and `from` and `to` as times.
+/// Parameters of a list: filters, `from` and `to` as times, and how to page.
 pub(crate) async fn list(
     request: &HttpRequest,
     caller: &Authorized,
     engine: &Engine,
 ) -> Result<EventQueryParameters, Problem> {
-    const KNOWN: &[&str] = &[
-        "workspace",
-        "type",
-        "action",
-        "category",
-        "project",
-        "actor",
-        "device",
-        "dedup_id",
-        "from",
-        "to",
-        "after",
-        "order",
-        "limit",
-        "cursor",
-    ];
-    let mut given = parameters(request, KNOWN)?;
+    let known = [FILTERS, &["after", "order", "limit", "cursor"]].concat();
+    let mut given = parameters(request, &known)?;
     let (after, order) = (given.remove("after"), given.remove("order"));
     let filter = filter(given, request, caller, engine).await?;
     Ok(EventQueryParameters {
@@ -90,6 +75,30 @@ pub(crate) async fn list(
         order,
     })
 }
+
+/// Parameters of an export: filters, and `from` and `to` as times. It has no pages.
+pub(crate) async fn export(
+    request: &HttpRequest,
+    caller: &Authorized,
+    engine: &Engine,
+) -> Result<EventFilter, Problem> {
+    let given = parameters(request, FILTERS)?;
+    filter(given, request, caller, engine).await
+}
+
+/// What narrows a list or an export.
+const FILTERS: &[&str] = &[
+    "workspace",
+    "type",
+    "action",
+    "category",
+    "project",
+    "actor",
+    "device",
+    "dedup_id",
+    "from",
+    "to",
+];
 
 /// All parameters by name. An unknown one would silently widen the answer, so it is refused.
 fn parameters(request: &HttpRequest, known: &[&str]) -> Result<HashMap<String, String>, Problem> {

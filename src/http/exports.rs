@@ -92,17 +92,17 @@ async fn export(
     form: Form,
 ) -> Result<HttpResponse, Problem> {
     caller.require(Permission::EventsExport)?;
-    let query = event_query::list(request, caller, engine).await?;
+    let filter = event_query::export(request, caller, engine).await?;
     let plan = engine.plans().get(caller.tenant_record().plan);
     // The head at the beginning is the end: an export of a busy log comes to an end.
     let until = engine.feed(caller.tenant()).await?.head();
     let mut out = Vec::new();
-    let writer = Writer::begin(form, caller, &query.filter, plan.export_rows, &mut out);
+    let writer = Writer::begin(form, caller, &filter, plan.export_rows, &mut out);
     let export = Export {
         engine: engine.clone(),
         tenant: caller.tenant(),
         region: caller.region(),
-        filter: query.filter,
+        filter,
         cursor: Position::ZERO,
         until,
         rows_left: plan.export_rows,
