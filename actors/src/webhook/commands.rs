@@ -81,7 +81,7 @@ impl WebhookActor {
                         .settlement
                         .revive(letter, Retry { position, tries }, now);
                 }
-                let cursor = ready.slots.cursor();
+                let cursor = ready.slots.cursor_on_disk();
                 ready.settlement.replies.push(message.reply);
                 self.shared.board.restore(self.key, cursor, cursor);
                 self.step(ctx);
@@ -115,7 +115,7 @@ impl WebhookActor {
             Stage::Gone => message.reply.send(()),
             Stage::Ready(ready) => {
                 ready.replays.push(message.replay, false);
-                let cursor = ready.slots.cursor();
+                let cursor = ready.slots.cursor_on_disk();
                 ready.settlement.replies.push(message.reply);
                 self.shared.board.restore(self.key, cursor, cursor);
                 self.write(ctx);

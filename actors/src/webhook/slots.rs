@@ -127,6 +127,13 @@ impl Slots {
             .map_or(self.read_to, |(position, _)| position.prev())
     }
 
+    /// The highest position below which everything is settled, on disk, already.
+    pub(super) fn cursor_on_disk(&self) -> Position {
+        self.open
+            .first_key_value()
+            .map_or(self.read_to, |(position, _)| position.prev())
+    }
+
     /// Whether nothing is on its way and everything that was looked at is settled, on disk.
     pub(super) fn is_at_rest(&self) -> bool {
         self.open.is_empty() && self.taken.is_empty()
@@ -169,8 +176,10 @@ mod tests {
         assert_eq!(slots.cursor(), at(10));
         slots.settling(at(11));
         assert_eq!(slots.cursor(), at(16));
+        assert_eq!(slots.cursor_on_disk(), at(10));
         slots.settled(at(11));
         slots.settled(at(13));
+        assert_eq!(slots.cursor_on_disk(), at(16));
         assert_eq!(slots.cursor(), at(16));
         slots.settling(at(17));
         assert_eq!(slots.cursor(), at(17));

@@ -100,11 +100,12 @@ fn parts(key: WebhookKey, ready: &Ready, batch: &mut Batch) -> Vec<Write> {
     let mut parts = Vec::with_capacity(2 + batch.replays.len());
     let cursor = ready.slots.cursor();
     if batch.marks {
-        // From now on a restarted engine must look after this webhook, whatever the tenant's next mark says.
+        // From now on a restarted engine must look after this webhook, whatever the tenant's next mark says. Should this part
+        // land without the outcomes, its cursor must not have passed them.
         parts.push(Write::Dispatch(Dispatch {
             tenant: key.tenant,
             position: Position::ZERO,
-            woken: vec![(key.no, cursor)],
+            woken: vec![(key.no, ready.slots.cursor_on_disk())],
             rested: Vec::new(),
         }));
     }
