@@ -341,7 +341,13 @@ impl<A: Keyed> Shared<A> {
             is_poked: AtomicBool::new(false),
         });
         entries.generation_next += 1;
-        let lifeline = Lifeline::new(Arc::downgrade(self), key.clone(), Arc::clone(&link));
+        let follows_a_death = entries.deaths.contains_key(key);
+        let lifeline = Lifeline::new(
+            Arc::downgrade(self),
+            key.clone(),
+            Arc::clone(&link),
+            follows_a_death,
+        );
         let (shared, actor_key) = (Arc::clone(self), key.clone());
         let arbiter = self.arbiter_for(key);
         let addr = A::start_in_arbiter(&self.arbiters[arbiter], move |_| {

@@ -94,6 +94,8 @@ pub struct TenantActor {
     /// Messages that came before the state was there.
     waiting: VecDeque<Held>,
     random: StdRng,
+    /// Moves when chains or templates are forgotten, so that a fetch from before does not count after.
+    epoch: u64,
     last_used_at: Timestamp,
     /// Dropped last: its death notice tells the registry.
     lifeline: Lifeline<TenantActor>,
@@ -119,12 +121,12 @@ struct Ready {
     numbered: Position,
     received_last: Timestamp,
     chains: Chains,
-    /// Moves when the chains are cleared, so that a fetch from before does not count after.
-    epoch: u64,
     dedup: DedupWindow,
     answers_in_flight: std::collections::HashSet<[u8; 32]>,
     pending: Pending,
     flying: VecDeque<Flying>,
+    /// How many appends were ever sent.
+    flights: u64,
     dispatcher: Dispatcher,
     consumers: consumers::Consumers,
     /// Set when an append failed: nothing is numbered until all that flies has landed and the head is read anew.
@@ -275,7 +277,7 @@ pub struct Changed {
 }
 
 /// What was changed.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Change {
     /// A webhook was made or changed: this is how it is now.
     Webhook(Arc<Webhook>),
@@ -310,6 +312,7 @@ impl TenantActor {
             stage: Stage::Loading,
             waiting: VecDeque::new(),
             random,
+            epoch: 0,
             last_used_at,
             lifeline,
         }
@@ -345,7 +348,7 @@ impl TenantActor {
         if self.lifeline.try_retire() {
             ctx.stop();
         } else {
-            self.load(ctx);
+            ctx.run_later(load::AGAIN_AFTER, Self::load);
         }
     }
 
@@ -386,6 +389,7 @@ impl TenantActor {
             }
             (Stage::Ready(ready), Change::Workspace(workspace)) => {
                 ready.chains.forget_template(workspace);
+                self.epoch += 1;
             }
             (Stage::Ready(ready), Change::Webhook(webhook)) => {
                 ready.dispatcher.set_webhook(&webhook);

@@ -8,4 +8,5 @@ mod restarts;
 mod retries;
 mod shutdown;
 mod tampering;
+mod telemetry;
 mod troubled_webhooks;

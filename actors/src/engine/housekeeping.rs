@@ -9,6 +9,8 @@ use crate::webhook::Drain;
 
 const KEY_USE_EVERY: Duration = Duration::from_secs(15);
 const SWEEP_EVERY: Duration = Duration::from_secs(60);
+/// Between two bounded pieces of a sweep.
+const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 /// How long attempts are kept.
 const ATTEMPTS_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
 /// How often a shutdown looks whether tenants are at rest.
@@ -52,10 +54,25 @@ async fn sweep(inner: &Inner) {
     }
     for region in inner.logs.regions() {
         let log = inner.logs.get(region);
-        match log.sweep(now, now.minus(ATTEMPTS_KEPT_FOR)).await {
-            Ok(0) => {}
-            Ok(rows) => info!(region = region.name(), rows, "swept {rows} expired rows"),
-            Err(error) => warn!(region = region.name(), %error, "a sweep failed: {error}"),
+        let mut swept = 0;
+        loop {
+            match log.sweep(now, now.minus(ATTEMPTS_KEPT_FOR)).await {
+                Ok(0) => break,
+                Ok(rows) => swept += rows,
+                Err(error) => {
+                    warn!(region = region.name(), %error, "a sweep failed: {error}");
+                    break;
+                }
+            }
+            // Commits come first.
+            tokio::time::sleep(SWEEP_PAUSE).await;
+        }
+        if swept > 0 {
+            info!(
+                region = region.name(),
+                rows = swept,
+                "swept {swept} expired rows"
+            );
         }
     }
 }

@@ -14,8 +14,9 @@ use crate::tenant::{Acknowledge, Acknowledgement};
 /// Events looked at for one page.
 const SCAN_MAX: u32 = 50_000;
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
-/// Pages looked at for one answer when a status is asked for.
-const STATUS_PAGES_MAX: usize = 8;
+/// Pages looked at for one answer when a status is asked for, and events in each: 50,000 events after the cursor.
+const STATUS_PAGES_MAX: usize = 100;
+const STATUS_PAGE_EVENTS: u32 = 500;
 
 /// What a consumer asks for.
 #[derive(Clone, Debug)]
@@ -75,6 +76,11 @@ impl Engine {
         let standing = log.consumer(tenant, &query.name).await?.unwrap_or_default();
         let mut events = Vec::new();
         let mut after = standing.cursor;
+        let acked = u32::try_from(standing.acked.len()).unwrap_or(u32::MAX);
+        let page_limit = match query.status {
+            Some(_) => STATUS_PAGE_EVENTS,
+            None => query.limit.saturating_add(acked),
+        };
         for _ in 0..STATUS_PAGES_MAX {
             let search = EventQuery {
                 filter: EventFilter {
@@ -84,9 +90,7 @@ impl Engine {
                 after: Some(after),
                 before: None,
                 order: Order::Ascending,
-                limit: query
-                    .limit
-                    .saturating_add(u32::try_from(standing.acked.len()).unwrap_or(0)),
+                limit: page_limit,
                 scan_max: SCAN_MAX,
                 bytes_max: PAGE_BYTES,
             };

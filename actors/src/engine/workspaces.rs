@@ -1,5 +1,7 @@
 //! Workspaces and their templates.
 
+use std::time::Duration;
+
 use domain::{
     ids::{TenantId, WorkspaceId},
     template::Template,
@@ -8,6 +10,9 @@ use store::control::{NewWorkspace, Workspace};
 
 use super::{Engine, EngineError};
 use crate::tenant::{Change, Changed};
+
+const TELL_AGAIN_FIRST: Duration = Duration::from_millis(100);
+const TELL_AGAIN_MAX: Duration = Duration::from_secs(5);
 
 /// What a workspace is made from.
 #[derive(Clone, Debug)]
@@ -121,11 +126,28 @@ impl Engine {
         Ok(workspace)
     }
 
-    /// Tells a running tenant's actor what was changed. One that does not run reads it when it starts; one that does not
-    /// answer dies of it, and its successor reads it.
+    /// Tells a running tenant's actor what was changed; one that does not run reads it when it starts. If the actor has too
+    /// much to do to listen, it is told again and again until it does.
     pub(crate) async fn tell_tenant(&self, tenant: TenantId, what: Change) {
-        if !self.inner.tenants.is_running(&tenant) {
+        if self.try_tell(tenant, what.clone()).await {
             return;
+        }
+        let engine = self.clone();
+        self.inner.outside.spawn(async move {
+            let mut pause = TELL_AGAIN_FIRST;
+            loop {
+                tokio::time::sleep(pause).await;
+                if engine.try_tell(tenant, what.clone()).await {
+                    return;
+                }
+                pause = (pause * 2).min(TELL_AGAIN_MAX);
+            }
+        });
+    }
+
+    async fn try_tell(&self, tenant: TenantId, what: Change) -> bool {
+        if !self.inner.tenants.is_running(&tenant) {
+            return true;
         }
         let told = self
             .inner
@@ -133,7 +155,8 @@ impl Engine {
             .ask(&tenant, |reply| Changed { what, reply })
             .await;
         if let Err(error) = told {
-            tracing::warn!(tenant.id = %tenant, %error, "{tenant} was not told of a change: {error}");
+            tracing::warn!(tenant.id = %tenant, %error, "{tenant} was not told of a change yet: {error}");
         }
+        told.is_ok()
     }
 }

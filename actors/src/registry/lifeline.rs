@@ -15,16 +15,28 @@ pub struct Lifeline<A: Keyed> {
     key: A::Key,
     link: Arc<Link>,
     has_retired: bool,
+    follows_a_death: bool,
 }
 
 impl<A: Keyed> Lifeline<A> {
-    pub(super) fn new(shared: Weak<Shared<A>>, key: A::Key, link: Arc<Link>) -> Lifeline<A> {
+    pub(super) fn new(
+        shared: Weak<Shared<A>>,
+        key: A::Key,
+        link: Arc<Link>,
+        follows_a_death: bool,
+    ) -> Lifeline<A> {
         Lifeline {
             shared,
             key,
             link,
             has_retired: false,
+            follows_a_death,
         }
+    }
+
+    /// Whether an actor for the same key died lately: what it had sent to others may still be on its way.
+    pub fn follows_a_death(&self) -> bool {
+        self.follows_a_death
     }
 
     /// Removes the actor from the registry if no message is in flight to it. The actor stops itself exactly when this

@@ -60,7 +60,11 @@ struct Batch {
 
 /// An append on its way.
 pub(super) struct Flying {
+    /// Tells it from the others.
+    no: u64,
     batch: Batch,
+    /// Set when it has landed, and waits for those before it.
+    outcome: Option<WriteOutcome>,
 }
 
 impl Flying {
@@ -179,7 +183,13 @@ impl TenantActor {
             nodes: batch.nodes.clone(),
             answers: batch.answers.clone(),
         });
-        ready.flying.push_back(Flying { batch });
+        ready.flights += 1;
+        let no = ready.flights;
+        ready.flying.push_back(Flying {
+            no,
+            batch,
+            outcome: None,
+        });
         let posted = self
             .shared
             .regions
@@ -187,37 +197,43 @@ impl TenantActor {
         ctx.spawn(
             landed(posted)
                 .into_actor(self)
-                .map(|outcome, actor, ctx| actor.landed(outcome, ctx)),
+                .map(move |outcome, actor, ctx| actor.landed(no, outcome, ctx)),
         );
     }
 
-    /// The oldest append in flight has landed. (They land in order: one writer, one queue.)
-    fn landed(&mut self, outcome: WriteOutcome, ctx: &mut Context<Self>) {
-        let Stage::Ready(ready) = &mut self.stage else {
-            return;
-        };
-        let Some(flying) = ready.flying.pop_front() else {
-            return;
-        };
-        match outcome {
-            Ok(()) => {
-                self.stored(flying.batch, ctx);
-                self.pass_on(ctx);
-            }
-            Err(error) => self.failed(flying.batch, &error, ctx),
+    /// An append has landed. Outcomes are taken in the order in which the appends were sent, whichever is told of first.
+    fn landed(&mut self, no: u64, outcome: WriteOutcome, ctx: &mut Context<Self>) {
+        if let Stage::Ready(ready) = &mut self.stage
+            && let Some(flying) = ready.flying.iter_mut().find(|flying| flying.no == no)
+        {
+            flying.outcome = Some(outcome);
         }
+        while let Some((batch, outcome)) = self.next_landed() {
+            match outcome {
+                Ok(()) => self.stored(batch, ctx),
+                Err(error) => self.failed(batch, &error),
+            }
+        }
+        match &self.stage {
+            Stage::Ready(ready) if !ready.is_failing => self.pass_on(ctx),
+            Stage::Ready(ready) if ready.flying.is_empty() => self.recover(ctx),
+            Stage::Ready(_) | Stage::Loading | Stage::Gone => {}
+        }
+    }
+
+    fn next_landed(&mut self) -> Option<(Batch, WriteOutcome)> {
+        let Stage::Ready(ready) = &mut self.stage else {
+            return None;
+        };
+        let outcome = ready.flying.front_mut()?.outcome.take()?;
+        let flying = ready.flying.pop_front()?;
+        Some((flying.batch, outcome))
     }
 
     fn stored(&mut self, batch: Batch, ctx: &mut Context<Self>) {
         let Stage::Ready(ready) = &mut self.stage else {
             return;
         };
-        if !ready.feed.append(&batch.events)
-            && let Some(last) = batch.events.last()
-        {
-            // Somebody else's events lie between: readers fetch them from the store.
-            ready.feed.set_head(last.position);
-        }
         for event in &batch.events {
             if let Some(dedup_id) = &event.fields.dedup_id {
                 ready
@@ -226,29 +242,30 @@ impl TenantActor {
             }
         }
         metrics::counter!("events_ingested_total").increment(batch.events.len() as u64);
-        for event in &batch.events {
-            ready.dispatcher.dispatch(event, &self.shared.board);
+        if ready.feed.append(&batch.events) {
+            for event in &batch.events {
+                ready.dispatcher.dispatch(event, &self.shared.board);
+            }
+            ready.dispatcher.poke(&self.shared.webhooks);
+        } else {
+            // Events that nobody here knows of lie between: they are shown and matched when all is loaded anew.
+            ready.stop_numbering(&StoreError::Unavailable(
+                "the log was written by somebody else; try again".into(),
+            ));
         }
-        ready.dispatcher.poke(&self.shared.webhooks);
         ready.answer(batch);
         self.mark_later(ctx);
     }
 
-    /// An append failed: everything numbered after it fails too, and the head is read anew.
-    fn failed(&mut self, batch: Batch, error: &WriteError, ctx: &mut Context<Self>) {
+    /// An append failed: everything numbered after it fails too, and the head is read anew when nothing flies any more.
+    fn failed(&mut self, batch: Batch, error: &WriteError) {
         let Stage::Ready(ready) = &mut self.stage else {
             return;
         };
         warn!(tenant.id = %self.tenant, events = batch.events.len(), %error, "an append of {} failed: {error}", self.tenant);
         let cause = as_store_error(error);
         ready.refuse(batch, &cause);
-        while let Some(batch) = ready.pending.pop() {
-            ready.refuse(batch, &cause);
-        }
-        ready.is_failing = true;
-        if ready.flying.is_empty() {
-            self.recover(ctx);
-        }
+        ready.stop_numbering(&cause);
     }
 }
 
@@ -260,6 +277,14 @@ impl Ready {
             .rev()
             .find_map(|flying| flying.batch.events.last())
             .map_or_else(|| self.feed.head(), |event| event.position)
+    }
+
+    /// Refuses what is numbered and not yet sent: its numbers are of no use any more.
+    fn stop_numbering(&mut self, cause: &StoreError) {
+        self.is_failing = true;
+        while let Some(batch) = self.pending.pop() {
+            self.refuse(batch, cause);
+        }
     }
 
     fn answer(&mut self, batch: Batch) {

@@ -25,15 +25,36 @@ const LOOK_MAX: u32 = 1_000;
 /// The standings in memory.
 #[derive(Debug, Default)]
 pub(super) struct Consumers {
-    by_name: HashMap<ConsumerName, Consumer>,
+    by_name: HashMap<ConsumerName, Kept>,
+}
+
+/// A standing in memory.
+#[derive(Debug)]
+struct Kept {
+    standing: Consumer,
+    /// Writes of it on their way: until they land, the store is behind.
+    writing: u32,
 }
 
 impl Consumers {
-    fn put(&mut self, name: ConsumerName, standing: Consumer) {
-        if self.by_name.len() >= CONSUMERS_MAX {
-            self.by_name.clear();
+    /// The standing in memory, taken over from the store if there is none.
+    fn keep(&mut self, name: ConsumerName, stored: Consumer) -> &mut Kept {
+        if self.by_name.len() >= CONSUMERS_MAX && !self.by_name.contains_key(&name) {
+            self.by_name.retain(|_, kept| kept.writing > 0);
         }
-        self.by_name.entry(name).or_insert(standing);
+        self.by_name.entry(name).or_insert(Kept {
+            standing: stored,
+            writing: 0,
+        })
+    }
+
+    /// A write of the standing has landed. If it failed, the store decides anew.
+    fn landed(&mut self, name: &ConsumerName, is_written: bool) {
+        if !is_written {
+            self.by_name.remove(name);
+        } else if let Some(kept) = self.by_name.get_mut(name) {
+            kept.writing = kept.writing.saturating_sub(1);
+        }
     }
 }
 
@@ -121,7 +142,8 @@ impl TenantActor {
             message.reply.send(Err(AckError::BeyondHead { head }));
             return;
         }
-        let cached = ready.consumers.by_name.get(&message.name).cloned();
+        let kept = ready.consumers.by_name.get(&message.name);
+        let cached = kept.map(|kept| kept.standing.clone());
         let log = self.shared.logs.get(ready.region);
         let (tenant, name) = (self.tenant, message.name.clone());
         let look = async move {
@@ -159,15 +181,13 @@ impl TenantActor {
             reply.send(Err(gone.into()));
             return;
         };
-        ready.consumers.put(name.clone(), found);
-        let Some(standing) = ready.consumers.by_name.get_mut(&name) else {
-            return;
-        };
-        if let Err(error) = apply(standing, what, relevant) {
+        let kept = ready.consumers.keep(name.clone(), found);
+        if let Err(error) = apply(&mut kept.standing, what, relevant) {
             reply.send(Err(error));
             return;
         }
-        let standing = standing.clone();
+        kept.writing += 1;
+        let standing = kept.standing.clone();
         self.write_standing(name, standing, reply, ctx);
     }
 
@@ -190,25 +210,17 @@ impl TenantActor {
             .regions
             .post(&region, |reply| crate::region::Enqueue { part, reply });
         let written = crate::region::landed(posted);
-        ctx.spawn(
-            written
-                .into_actor(self)
-                .map(move |outcome, actor, _| match outcome {
-                    Ok(()) => reply.send(Ok(standing)),
-                    Err(error) => {
-                        if let Stage::Ready(ready) = &mut actor.stage {
-                            ready.consumers.by_name.remove(&name);
-                        }
-                        let error = match error {
-                            WriteError::Store(error) => error,
-                            other @ (WriteError::HeadMoved { .. } | WriteError::AnswerTaken) => {
-                                StoreError::Unavailable(other.to_string())
-                            }
-                        };
-                        reply.send(Err(error.into()));
-                    }
-                }),
-        );
+        ctx.spawn(written.into_actor(self).map(move |outcome, actor, _| {
+            if let Stage::Ready(ready) = &mut actor.stage {
+                ready.consumers.landed(&name, outcome.is_ok());
+            }
+            reply.send(outcome.map(|()| standing).map_err(|error| match error {
+                WriteError::Store(error) => error.into(),
+                other @ (WriteError::HeadMoved { .. } | WriteError::AnswerTaken) => {
+                    StoreError::Unavailable(other.to_string()).into()
+                }
+            }));
+        }));
     }
 }
 

@@ -50,7 +50,7 @@ pub(super) struct Dispatcher {
     is_marking: bool,
     is_armed: bool,
     matching: Vec<WebhookNo>,
-    to_poke: Vec<WebhookKey>,
+    to_poke: HashSet<WebhookKey>,
 }
 
 impl Dispatcher {
@@ -76,7 +76,7 @@ impl Dispatcher {
         if let Some(hook) = self.hooks.get(&progress.webhook) {
             board.restore(hook.key, progress.cursor.max(hook.after), self.marked);
             self.marked_with_work.insert(progress.webhook);
-            self.to_poke.push(hook.key);
+            self.to_poke.insert(hook.key);
         }
     }
 
@@ -126,15 +126,13 @@ impl Dispatcher {
             }
             board.matched(hook.key, event.position);
             self.touched.insert(*no);
-            if !self.to_poke.contains(&hook.key) {
-                self.to_poke.push(hook.key);
-            }
+            self.to_poke.insert(hook.key);
         }
     }
 
     /// Pokes the webhooks that were given work since the last call.
     pub(super) fn poke(&mut self, webhooks: &Registry<WebhookActor>) {
-        for key in self.to_poke.drain(..) {
+        for key in self.to_poke.drain() {
             webhooks.poke(&key);
         }
     }

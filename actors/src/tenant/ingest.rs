@@ -161,7 +161,7 @@ impl TenantActor {
         };
         if ready.chains.is_full() && ready.pending.is_empty() && ready.flying.is_empty() {
             ready.chains.clear();
-            ready.epoch += 1;
+            self.epoch += 1;
         }
         events
             .iter()
@@ -186,7 +186,7 @@ impl TenantActor {
             .filter(|event| ready.must_ask(event, now))
             .filter_map(dedup_key)
             .collect();
-        let (epoch, region) = (ready.epoch, ready.region);
+        let (epoch, region) = (self.epoch, ready.region);
         let fetch = super::load::fetch(
             Arc::clone(&self.shared),
             self.tenant,
@@ -200,7 +200,7 @@ impl TenantActor {
                 .map(move |fetched, actor, ctx| match fetched {
                     Ok(fetched) => {
                         if let Stage::Ready(ready) = &mut actor.stage
-                            && ready.epoch == epoch
+                            && actor.epoch == epoch
                         {
                             ready.take_fetched(fetched);
                         }

@@ -16,7 +16,7 @@ use domain::{
 };
 use store::{
     StoreError,
-    log::{DedupEntry, RegionLog},
+    log::{DedupEntry, Dispatch, RegionLog, Write},
 };
 use tracing::{info, warn};
 
@@ -33,8 +33,8 @@ use crate::webhook_board::WebhookKey;
 /// Events that one page holds when a log is matched at the start.
 const SCAN_EVENTS: u32 = 1_000;
 const SCAN_BYTES: usize = 4 * 1024 * 1024;
-/// How long the actor waits before it tries again to read the head after a failed append.
-const RECOVER_AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// How long the actor waits before it asks a store again that did not answer.
+pub(super) const AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// What was fetched for an ingest.
 pub(super) struct Fetched {
@@ -45,7 +45,12 @@ pub(super) struct Fetched {
 impl TenantActor {
     /// Loads the state and then handles what has come meanwhile.
     pub(super) fn load(&mut self, ctx: &mut Context<Self>) {
-        let load = load(Arc::clone(&self.shared), self.tenant);
+        self.epoch += 1;
+        let load = load(
+            Arc::clone(&self.shared),
+            self.tenant,
+            self.lifeline.follows_a_death(),
+        );
         ctx.spawn(load.into_actor(self).map(|loaded, actor, ctx| {
             match loaded {
                 Ok(Some(ready)) => {
@@ -91,13 +96,16 @@ impl TenantActor {
     /// After a failed append, when nothing is in flight any more: begins again where the store says the log ends.
     pub(super) fn recover(&mut self, ctx: &mut Context<Self>) {
         let Some(ready) = self.ready() else { return };
-        let (log, tenant) = (self.shared.logs.get(ready.region), self.tenant);
-        let read = async move { log.head(tenant).await };
+        let (shared, tenant, region) = (Arc::clone(&self.shared), self.tenant, ready.region);
+        let read = async move {
+            let_land(&shared, tenant, region).await;
+            shared.logs.get(region).head(tenant).await
+        };
         ctx.spawn(read.into_actor(self).map(|head, actor, ctx| match head {
             Ok(head) => actor.recovered(head, ctx),
             Err(error) => {
                 warn!(tenant.id = %actor.tenant, %error, "the head of {} cannot be read: {error}", actor.tenant);
-                ctx.run_later(RECOVER_AGAIN_AFTER, Self::recover);
+                ctx.run_later(AGAIN_AFTER, Self::recover);
             }
         }));
     }
@@ -116,17 +124,24 @@ impl TenantActor {
         info!(tenant.id = %self.tenant, %head, "tenant {} goes on after position {head}", self.tenant);
         ready.numbered = head;
         ready.chains.clear();
-        ready.epoch += 1;
+        self.epoch += 1;
         ready.is_failing = false;
         self.release(ctx);
     }
 }
 
-async fn load(shared: Arc<TenantContext>, tenant: TenantId) -> Result<Option<Ready>, StoreError> {
+async fn load(
+    shared: Arc<TenantContext>,
+    tenant: TenantId,
+    follows_a_death: bool,
+) -> Result<Option<Ready>, StoreError> {
     let Some(found) = shared.control.tenant(tenant).await? else {
         return Ok(None);
     };
     let log = shared.logs.get(found.region);
+    if follows_a_death {
+        let_land(&shared, tenant, found.region).await;
+    }
     let head = log.head(tenant).await?;
     let now = shared.clock.now();
     let dedup = load_dedup(&shared, &*log, tenant, now).await?;
@@ -145,15 +160,29 @@ async fn load(shared: Arc<TenantContext>, tenant: TenantId) -> Result<Option<Rea
         numbered: head,
         received_last: last.map_or(Timestamp::default(), |event| event.received_at),
         chains: Chains::default(),
-        epoch: 0,
         dedup,
         answers_in_flight: HashSet::new(),
         pending: Pending::default(),
         flying: std::collections::VecDeque::new(),
+        flights: 0,
         dispatcher,
         consumers: Consumers::default(),
         is_failing: false,
     }))
+}
+
+/// Waits until whatever the region's writer was given before is written or has failed: an append of an actor that died may
+/// still be on its way. Whether the empty mark that waits behind it is written itself does not matter.
+async fn let_land(shared: &TenantContext, tenant: TenantId, region: Region) {
+    let empty = Write::Dispatch(Dispatch {
+        tenant,
+        position: Position::ZERO,
+        woken: Vec::new(),
+        rested: Vec::new(),
+    });
+    if let Err(error) = crate::region::write(&shared.regions, region, empty).await {
+        info!(tenant.id = %tenant, %error, "the writer of {region} did not take an empty mark: {error}");
+    }
 }
 
 async fn load_dedup(

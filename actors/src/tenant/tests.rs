@@ -144,6 +144,40 @@ async fn after_a_panic_the_log_goes_on_where_it_was() {
 }
 
 #[actix::test]
+async fn what_a_dead_actor_had_sent_to_the_disk_is_shown_by_its_successor() {
+    let stand = Stand::open().await;
+    for pauses in [0, 1, 3, 9] {
+        let events = vec![event(stand.workspace)];
+        let message = |reply| Ingest {
+            events,
+            idempotent: None,
+            reply,
+        };
+        let answer = stand.tenants.post(&stand.tenant, message).unwrap();
+        // Some rounds later than others: before, while and after the append is written.
+        for _ in 0..pauses {
+            tokio::task::yield_now().await;
+        }
+        stand.tenants.inject_panic(&stand.tenant);
+        drop(answer);
+        while stand.tenants.is_running(&stand.tenant) {
+            tokio::task::yield_now().await;
+        }
+        let feed = loop {
+            match stand
+                .tenants
+                .ask(&stand.tenant, |reply| Subscribe { reply })
+                .await
+            {
+                Ok(feed) => break feed.unwrap().unwrap(),
+                Err(_resting) => tokio::time::sleep(Duration::from_millis(50)).await,
+            }
+        };
+        assert_eq!(feed.head(), stand.log.head(stand.tenant).await.unwrap());
+    }
+}
+
+#[actix::test]
 async fn an_idle_tenant_goes_to_rest_and_costs_nothing() {
     let stand = Stand::open().await;
     stand.ingest(vec![event(stand.workspace)]).await.unwrap();

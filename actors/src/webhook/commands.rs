@@ -77,9 +77,12 @@ impl WebhookActor {
                     // Asked for twice, it is due once.
                     ready.schedule.remove(position);
                     let tries = Tries::anew(letter.attempts);
-                    ready
-                        .settlement
-                        .revive(letter, Retry { position, tries }, now);
+                    let retry = Retry {
+                        position,
+                        tries,
+                        due: now,
+                    };
+                    ready.settlement.revive(letter, retry);
                 }
                 let cursor = ready.slots.cursor_on_disk();
                 ready.settlement.replies.push(message.reply);

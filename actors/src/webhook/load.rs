@@ -147,6 +147,7 @@ impl WebhookActor {
             slots,
             pending: VecDeque::new(),
             due: VecDeque::new(),
+            resting: VecDeque::new(),
             lanes,
             schedule,
             replays,
@@ -174,15 +175,13 @@ async fn load(shared: Arc<WebhookContext>, key: WebhookKey) -> Result<Option<Loa
     };
     let webhook = shared.secrets.open_webhook(sealed).await?;
     let log = shared.logs.get(tenant.region);
+    // Before the progress and the board are looked at: what they say is at least as new as this mark.
+    let dispatched = log.dispatched(key.tenant).await?.unwrap_or_default();
     let all = log.webhook_progress(key.tenant).await?;
     let progress = all.into_iter().find(|progress| progress.webhook == key.no);
     // Below what stands on the board nothing is owed either, and less is to be looked through.
     let from = shared.board.work(&key).map(|work| work.from);
-    let settled = progress.as_ref().map(|progress| progress.cursor);
-    let cursor = webhook
-        .starts_after
-        .max(settled.unwrap_or_default())
-        .max(from.unwrap_or_default());
+    let cursor = start(webhook.starts_after, progress.as_ref(), from, dispatched);
     let settled_ahead = log.settled_above(key.tenant, key.no, cursor).await?;
     let retrying = log.retrying(key.tenant, key.no, RETRYING_MAX).await?;
     let held = held_keys(&*log, &webhook, &retrying).await?;
@@ -200,6 +199,25 @@ async fn load(shared: Arc<WebhookContext>, key: WebhookKey) -> Result<Option<Loa
         held,
         replays,
     }))
+}
+
+/// Everything up to here is settled. A webhook without work, on the board and in the store, has nothing open up to the
+/// tenant's mark, and its cursor is left behind by design. What lies between must not be read again: by now the webhook may
+/// choose other events than it did when they were matched.
+fn start(
+    starts_after: Position,
+    progress: Option<&WebhookProgress>,
+    on_board_from: Option<Position>,
+    dispatched: Position,
+) -> Position {
+    let settled = progress.map_or(Position::ZERO, |progress| progress.cursor);
+    let has_work = progress.is_some_and(|progress| progress.has_work);
+    let known = match on_board_from {
+        Some(from) => from,
+        None if has_work => Position::ZERO,
+        None => dispatched,
+    };
+    starts_after.max(settled).max(known)
 }
 
 /// Ordering keys of deliveries that wait for another attempt: what comes after them has to wait too.
@@ -220,4 +238,52 @@ async fn held_keys(
         }
     }
     Ok(held)
+}
+
+#[cfg(test)]
+mod tests {
+    use store::log::WebhookNo;
+
+    use super::*;
+
+    fn at(number: u64) -> Position {
+        Position::new(number)
+    }
+
+    fn progress(cursor: u64, has_work: bool) -> WebhookProgress {
+        WebhookProgress {
+            webhook: WebhookNo(1),
+            cursor: at(cursor),
+            has_work,
+            breaker: Breaker::NEW,
+        }
+    }
+
+    #[test]
+    fn a_webhook_without_work_goes_on_at_the_mark() {
+        assert_eq!(
+            start(at(2), Some(&progress(5, false)), None, at(90)),
+            at(90)
+        );
+        assert_eq!(start(at(2), None, None, at(90)), at(90));
+        assert_eq!(start(at(95), None, None, at(90)), at(95));
+        assert_eq!(
+            start(at(2), Some(&progress(93, false)), None, at(90)),
+            at(93)
+        );
+    }
+
+    #[test]
+    fn a_webhook_with_work_goes_on_where_it_stood() {
+        assert_eq!(start(at(2), Some(&progress(5, true)), None, at(90)), at(5));
+        assert_eq!(
+            start(at(2), Some(&progress(5, true)), Some(at(7)), at(90)),
+            at(7)
+        );
+        assert_eq!(
+            start(at(2), Some(&progress(5, false)), Some(at(7)), at(90)),
+            at(7)
+        );
+        assert_eq!(start(at(8), None, Some(at(7)), at(90)), at(8));
+    }
 }

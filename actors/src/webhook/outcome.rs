@@ -49,7 +49,12 @@ pub(super) enum Health {
     Unknown,
 }
 
-/// Decides what becomes of the delivery. `random` spreads retries.
+/// How long a delivery that never got as far as the receiver rests before it is sent again: a second, give or take a half.
+pub(super) fn rest(random: u64) -> Duration {
+    Duration::from_millis(500) + Duration::from_millis(random >> 54)
+}
+
+/// Decides what becomes of the delivery after an attempt that may have reached the receiver. `random` spreads retries.
 pub(super) fn decide(
     parcel: &Parcel,
     outcome: &Outcome,
@@ -138,7 +143,7 @@ mod tests {
     fn parcel(tries: Tries) -> Parcel {
         Parcel {
             tries,
-            errand: Errand::Retry,
+            errand: Errand::Retry(Timestamp::default()),
             ..samples::parcel(3)
         }
     }
@@ -221,5 +226,13 @@ mod tests {
         assert_eq!(health(&answered(404, None)), Health::Bad);
         assert_eq!(health(&failed(PostError::Timeout)), Health::Bad);
         assert_eq!(health(&failed(PostError::HostBusy)), Health::Unknown);
+        assert_eq!(health(&failed(PostError::BrokenOff)), Health::Unknown);
+    }
+
+    #[test]
+    fn what_never_reached_the_receiver_rests_for_about_a_second() {
+        assert_eq!(rest(0), Duration::from_millis(500));
+        assert_eq!(rest(MIDDLE), Duration::from_millis(1_012));
+        assert!(rest(u64::MAX) < Duration::from_millis(1_600));
     }
 }

@@ -11,7 +11,7 @@ use domain::{
 use outbound::Outcome;
 use rand::RngExt as _;
 use store::log::Attempt;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Stage, WebhookActor,
@@ -44,7 +44,11 @@ impl WebhookActor {
             if let Some(change) = self.hear(health, one.is_probe, now) {
                 self.tell(change, ctx);
             }
-            is_gone |= self.settle(one, now);
+            if health == Health::Unknown {
+                self.rest_parcel(one, now);
+            } else {
+                is_gone |= self.settle(one, now);
+            }
         }
         if is_gone {
             self.set_state(WebhookState::Disabled, "webhook.disabled", ctx);
@@ -87,13 +91,34 @@ impl WebhookActor {
         }
     }
 
-    /// Puts an outcome among those that are to be written. Answers whether the receiver is gone for good.
-    fn settle(&mut self, finished: Finished, now: Timestamp) -> bool {
-        let random = if self.shared.tuning.jitter {
+    /// Keeps a delivery that never got as far as the receiver. No attempt was made, so none is counted: an event that could
+    /// not be sent must not become a dead letter for that.
+    fn rest_parcel(&mut self, finished: Finished, now: Timestamp) {
+        let random = self.draw();
+        let key = self.key;
+        let Stage::Ready(ready) = &mut self.stage else {
+            return;
+        };
+        let pause = outcome::rest(random);
+        if let Err(error) = &finished.outcome.result {
+            let event_id = finished.parcel.event().id;
+            debug!(webhook.id = %key, event.id = %event_id, %error, "an event was not sent to {key}, it goes in {pause:?}: {error}");
+        }
+        ready.rest_until(now.plus(pause), finished.parcel);
+    }
+
+    /// What spreads the next pause.
+    fn draw(&mut self) -> u64 {
+        if self.shared.tuning.jitter {
             self.random.random()
         } else {
             MIDDLE
-        };
+        }
+    }
+
+    /// Puts an outcome among those that are to be written. Answers whether the receiver is gone for good.
+    fn settle(&mut self, finished: Finished, now: Timestamp) -> bool {
+        let random = self.draw();
         let key = self.key;
         let Stage::Ready(ready) = &mut self.stage else {
             return false;

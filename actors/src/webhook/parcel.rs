@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use domain::{event::Event, ids::ReplayId, position::Position};
+use domain::{event::Event, ids::ReplayId, position::Position, time::Timestamp};
 
 use crate::feed::Frame;
 
@@ -33,8 +33,8 @@ pub(super) struct Tries {
 pub(super) enum Errand {
     /// The event is new.
     Live,
-    /// An earlier attempt failed.
-    Retry,
+    /// An earlier attempt failed, and this one was due at this moment.
+    Retry(Timestamp),
     /// A replay came by it.
     Replay(ReplayId),
 }

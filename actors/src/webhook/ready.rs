@@ -44,6 +44,8 @@ pub(super) struct Ready {
     pub(super) pending: VecDeque<Parcel>,
     /// Deliveries whose time has come again. They have their slots already.
     pub(super) due: VecDeque<Parcel>,
+    /// Deliveries that never got as far as the receiver. They keep their slots.
+    pub(super) resting: VecDeque<Resting>,
     /// What waits behind an event with the same ordering key.
     pub(super) lanes: Lanes<Parcel>,
     pub(super) schedule: Schedule,
@@ -64,6 +66,12 @@ pub(super) struct Ready {
     /// Whether the last delivery that was sent was a replayed one.
     pub(super) was_replayed: bool,
     pub(super) meters: Meters,
+}
+
+/// A delivery that is sent again in a moment, as if it had not been sent.
+pub(super) struct Resting {
+    pub(super) until: Timestamp,
+    pub(super) parcel: Parcel,
 }
 
 /// The one timer for whatever waits for its time.

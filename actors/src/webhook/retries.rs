@@ -12,7 +12,7 @@ use tracing::warn;
 use super::{
     WebhookActor,
     parcel::{Errand, Parcel},
-    ready::Ready,
+    ready::{Ready, Resting},
     schedule::{KEPT_MAX, Retry},
 };
 use crate::feed::{Frame, Read};
@@ -65,7 +65,8 @@ impl WebhookActor {
                 warn!(webhook.id = %key, %error, "events to retry for {key} could not be read: {error}");
                 for retry in retries {
                     ready.slots.give_back(retry.position);
-                    ready.schedule.add(now.plus(AGAIN_AFTER), retry);
+                    let due = now.plus(AGAIN_AFTER);
+                    ready.schedule.add(Retry { due, ..retry });
                 }
             }
         }
@@ -125,7 +126,7 @@ impl Ready {
                 // A replay is sending it: what comes of that decides.
                 continue;
             }
-            self.slots.take(retry.position, Errand::Retry);
+            self.slots.take(retry.position, Errand::Retry(retry.due));
             match self.feed.read(retry.position.prev(), 1) {
                 Read::Frames(frames) if !frames.is_empty() => {
                     self.due.push_back(again(&frames[0], retry));
@@ -150,14 +151,49 @@ impl Ready {
         }
     }
 
-    /// Puts back what may not be sent while the breaker is open.
-    pub(super) fn put_back_due(&mut self, now: Timestamp) {
-        for parcel in self.due.drain(..) {
-            let position = parcel.position();
-            let tries = parcel.tries;
-            self.slots.give_back(position);
-            self.schedule.add(now, Retry { position, tries });
+    /// Puts back what may not be sent while the breaker is open. It is due when it was due: that is what the store says too.
+    pub(super) fn put_back_due(&mut self) {
+        while let Some(resting) = self.resting.pop_front() {
+            self.release(resting.parcel);
         }
+        for parcel in std::mem::take(&mut self.due) {
+            let position = parcel.position();
+            self.slots.give_back(position);
+            if let Errand::Retry(due) = parcel.errand {
+                self.schedule.add(Retry {
+                    position,
+                    tries: parcel.tries,
+                    due,
+                });
+            }
+        }
+    }
+
+    /// Keeps a delivery that never got as far as the receiver, with its slot, until it may be sent again. It is not settled:
+    /// an engine that is killed meanwhile finds it where it found it before.
+    pub(super) fn rest_until(&mut self, until: Timestamp, parcel: Parcel) {
+        self.resting.push_back(Resting { until, parcel });
+    }
+
+    /// Lets go what has rested long enough. Remembers when the next one has.
+    pub(super) fn release_rested(&mut self, now: Timestamp) {
+        for resting in std::mem::take(&mut self.resting) {
+            if resting.until <= now {
+                self.release(resting.parcel);
+            } else {
+                self.wake_at(resting.until);
+                self.resting.push_back(resting);
+            }
+        }
+    }
+
+    /// Sends a delivery back to where it came from, with a slot only if it has one there.
+    fn release(&mut self, parcel: Parcel) {
+        match parcel.errand {
+            Errand::Live | Errand::Replay(_) => self.slots.give_back(parcel.position()),
+            Errand::Retry(_) => {}
+        }
+        self.put_back(parcel);
     }
 }
 
@@ -165,6 +201,6 @@ fn again(frame: &Arc<Frame>, retry: Retry) -> Parcel {
     Parcel {
         frame: Arc::clone(frame),
         tries: retry.tries,
-        errand: Errand::Retry,
+        errand: Errand::Retry(retry.due),
     }
 }

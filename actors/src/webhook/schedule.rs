@@ -2,7 +2,7 @@
 //!
 //! Pure. Keeps the soonest ones in memory; the store has all of them, and [`Schedule::wants_more`] says when to ask it.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use domain::{position::Position, time::Timestamp};
 use store::log::Exception;
@@ -19,12 +19,16 @@ pub(super) struct Retry {
     pub(super) position: Position,
     /// How often it was tried.
     pub(super) tries: Tries,
+    /// When it is tried again.
+    pub(super) due: Timestamp,
 }
 
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Schedule {
     by_due: BTreeMap<(Timestamp, Position), Tries>,
+    /// When each of them is due: a delivery stands here once, whenever the store believes that it is due.
+    due_of: HashMap<Position, Timestamp>,
     /// Whether the store has some that are due later than all that are kept.
     has_more: bool,
     /// Positions that were added or removed while the store was asked: its answer knows less of them.
@@ -32,9 +36,10 @@ pub(super) struct Schedule {
 }
 
 impl Schedule {
-    /// Adds a delivery, which is in the store already.
-    pub(super) fn add(&mut self, due: Timestamp, retry: Retry) {
-        self.touch(retry.position);
+    /// Adds a delivery, which is in the store already. Should it be kept already, what is said now counts.
+    pub(super) fn add(&mut self, retry: Retry) {
+        let due = retry.due;
+        self.remove(retry.position);
         let last = self.by_due.last_key_value().map(|((due, _), _)| *due);
         // An answer that is on its way may know nothing of this one, so it is kept until then, wherever it belongs.
         let is_asking = self.touched.is_some();
@@ -42,6 +47,7 @@ impl Schedule {
             return;
         }
         self.by_due.insert((due, retry.position), retry.tries);
+        self.due_of.insert(retry.position, due);
         if !is_asking {
             self.trim();
         }
@@ -54,9 +60,14 @@ impl Schedule {
             && let Some(first) = self.by_due.first_entry()
             && first.key().0 <= now
         {
-            let ((_, position), tries) = first.remove_entry();
+            let ((due, position), tries) = first.remove_entry();
+            self.due_of.remove(&position);
             self.touch(position);
-            taken.push(Retry { position, tries });
+            taken.push(Retry {
+                position,
+                tries,
+                due,
+            });
         }
         taken
     }
@@ -64,8 +75,8 @@ impl Schedule {
     /// Takes out one delivery, whenever it is due. Answers whether it was kept.
     pub(super) fn remove(&mut self, position: Position) -> bool {
         self.touch(position);
-        let found = self.by_due.keys().find(|key| key.1 == position).copied();
-        found.is_some_and(|key| self.by_due.remove(&key).is_some())
+        let found = self.due_of.remove(&position);
+        found.is_some_and(|due| self.by_due.remove(&(due, position)).is_some())
     }
 
     /// When the soonest is due.
@@ -109,10 +120,12 @@ impl Schedule {
         let touched = self.touched.take().unwrap_or_default();
         for exception in exceptions {
             let position = exception.position;
-            if !touched.contains(&position) && !is_elsewhere(position) {
+            // What is kept already keeps what it knows of its round, and of when it is due.
+            let is_kept = self.due_of.contains_key(&position);
+            if !is_kept && !touched.contains(&position) && !is_elsewhere(position) {
                 let tries = Tries::stored(exception.attempts, attempts_max);
-                // What is kept already keeps what it knows of its round.
-                self.by_due.entry((exception.at, position)).or_insert(tries);
+                self.by_due.insert((exception.at, position), tries);
+                self.due_of.insert(position, exception.at);
             }
         }
         self.has_more = exceptions.len() >= KEPT_MAX;
@@ -121,7 +134,9 @@ impl Schedule {
 
     fn trim(&mut self) {
         while self.by_due.len() > KEPT_MAX {
-            self.by_due.pop_last();
+            if let Some(((_, position), _)) = self.by_due.pop_last() {
+                self.due_of.remove(&position);
+            }
             self.has_more = true;
         }
     }
@@ -143,10 +158,11 @@ mod tests {
         Timestamp::from_micros(second * 1_000_000)
     }
 
-    fn retry(position: u64) -> Retry {
+    fn retry(position: u64, due: i64) -> Retry {
         Retry {
             position: Position::new(position),
             tries: Tries::default(),
+            due: at(due),
         }
     }
 
@@ -169,9 +185,9 @@ mod tests {
     #[test]
     fn the_soonest_comes_first_and_nothing_comes_early() {
         let mut schedule = Schedule::default();
-        schedule.add(at(5), retry(1));
-        schedule.add(at(3), retry(2));
-        schedule.add(at(9), retry(3));
+        schedule.add(retry(1, 5));
+        schedule.add(retry(2, 3));
+        schedule.add(retry(3, 9));
         assert_eq!(schedule.next_due(), Some(at(3)));
         assert_eq!(positions(&schedule.take_due(at(5), 9)), [2, 1]);
         assert!(schedule.take_due(at(8), 9).is_empty());
@@ -185,7 +201,7 @@ mod tests {
         let mut schedule = Schedule::default();
         let count = KEPT_MAX as u64 + 5;
         for position in 1..=count {
-            schedule.add(at(i64::try_from(position).unwrap()), retry(position));
+            schedule.add(retry(position, i64::try_from(position).unwrap()));
         }
         assert_eq!(schedule.len(), KEPT_MAX);
         let taken = schedule.take_due(at(10_000), usize::MAX);
@@ -204,7 +220,7 @@ mod tests {
     #[test]
     fn an_answer_brings_back_nothing_that_was_taken_meanwhile() {
         let mut schedule = Schedule::default();
-        schedule.add(at(1), retry(1));
+        schedule.add(retry(1, 1));
         schedule.asking();
         assert_eq!(schedule.take_due(at(1), 1).len(), 1);
         schedule.answered(&[stored(1, 1), stored(2, 1), stored(3, 1)], 5, |position| {
@@ -220,7 +236,7 @@ mod tests {
             ..Schedule::default()
         };
         schedule.asking();
-        schedule.add(at(9), retry(1));
+        schedule.add(retry(1, 9));
         schedule.answered(&[stored(2, 1)], 5, |_| false);
         assert_eq!(positions(&schedule.take_due(at(9), 9)), [2, 1]);
         assert!(schedule.is_empty());
@@ -232,8 +248,39 @@ mod tests {
             has_more: true,
             ..Schedule::default()
         };
-        schedule.add(at(1), retry(1));
+        schedule.add(retry(1, 1));
         assert_eq!(schedule.len(), 0);
         assert!(schedule.wants_more());
+    }
+
+    #[test]
+    fn a_delivery_stands_once_whenever_it_is_said_to_be_due() {
+        let mut schedule = Schedule::default();
+        schedule.add(retry(1, 5));
+        schedule.asking();
+        // The store believes in another time than what is kept.
+        schedule.answered(&[stored(1, 2), stored(2, 3)], 5, |_| false);
+        assert_eq!((schedule.len(), schedule.next_due()), (2, Some(at(3))));
+        schedule.add(retry(2, 4));
+        assert_eq!((schedule.len(), schedule.next_due()), (2, Some(at(4))));
+        let taken = schedule.take_due(at(9), 9);
+        assert_eq!(positions(&taken), [2, 1]);
+        assert_eq!(taken[0].due, at(4));
+        assert!(schedule.is_empty() && schedule.due_of.is_empty());
+    }
+
+    #[test]
+    fn what_is_put_back_as_it_was_taken_is_removed_whole() {
+        let mut schedule = Schedule::default();
+        schedule.add(retry(1, 1));
+        for retry in schedule.take_due(at(7), 9) {
+            schedule.add(retry);
+        }
+        schedule.asking();
+        schedule.not_answered();
+        schedule.answered(&[stored(1, 1)], 5, |_| false);
+        assert!(schedule.remove(Position::new(1)));
+        assert!(!schedule.remove(Position::new(1)));
+        assert!(schedule.is_empty());
     }
 }

@@ -40,6 +40,7 @@ impl WebhookActor {
             return;
         }
         let now = self.shared.clock.now();
+        ready.release_rested(now);
         let mut going = Vec::new();
         while let Some(parcel) = ready.choose() {
             let is_probe = match ready.permit(now) {
@@ -54,7 +55,7 @@ impl WebhookActor {
                         ready.wake_at(until);
                     }
                     ready.put_back(parcel);
-                    ready.put_back_due(now);
+                    ready.put_back_due();
                     break;
                 }
             };
@@ -151,7 +152,7 @@ impl Ready {
         let position = parcel.position();
         match parcel.errand {
             // It has had its slot since it was fetched.
-            Errand::Retry => {}
+            Errand::Retry(_) => {}
             Errand::Live => self.slots.take(position, parcel.errand),
             Errand::Replay(_) => {
                 self.slots.take(position, parcel.errand);
@@ -185,10 +186,10 @@ impl Ready {
     }
 
     /// Puts a parcel back to where it came from.
-    fn put_back(&mut self, parcel: Parcel) {
+    pub(super) fn put_back(&mut self, parcel: Parcel) {
         match parcel.errand {
             Errand::Live => self.pending.push_front(parcel),
-            Errand::Retry => self.due.push_front(parcel),
+            Errand::Retry(_) => self.due.push_front(parcel),
             Errand::Replay(_) => self.replays.put_back(parcel),
         }
     }

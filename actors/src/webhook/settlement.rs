@@ -2,7 +2,7 @@
 //!
 //! Pure. While one write is on its way the next one gathers here; what follows from an outcome follows when it is on disk.
 
-use domain::{ids::ReplayId, position::Position, time::Timestamp};
+use domain::{ids::ReplayId, position::Position};
 use store::log::{Attempt, DeliveryState, Exception, WebhookNo};
 
 use super::{
@@ -30,8 +30,8 @@ pub(super) struct Settlement {
 pub(super) struct End {
     /// Whose slot is free then.
     pub(super) position: Position,
-    /// When it is tried again.
-    pub(super) again: Option<(Timestamp, Retry)>,
+    /// That it is tried again, and when.
+    pub(super) again: Option<Retry>,
     /// Which replay has made one more delivery, and whether it failed.
     pub(super) replay: Option<(ReplayId, bool)>,
 }
@@ -93,12 +93,16 @@ impl Settlement {
             Fate::Again(due, tries) | Fate::Gone(due, tries) => {
                 self.exceptions
                     .push(exception(DeliveryState::Retrying, due));
-                Some((due, Retry { position, tries }))
+                Some(Retry {
+                    position,
+                    tries,
+                    due,
+                })
             }
         };
         let replay = match parcel.errand {
             Errand::Replay(id) => Some((id, fate != Fate::Delivered)),
-            Errand::Live | Errand::Retry => None,
+            Errand::Live | Errand::Retry(_) => None,
         };
         self.attempts.push(attempt);
         self.ends.push(End {
@@ -108,16 +112,16 @@ impl Settlement {
         });
     }
 
-    /// Takes in that a dead letter is to be tried again now.
-    pub(super) fn revive(&mut self, letter: Exception, retry: Retry, now: Timestamp) {
+    /// Takes in that a dead letter is to be tried again.
+    pub(super) fn revive(&mut self, letter: Exception, retry: Retry) {
         self.ends.push(End {
             position: letter.position,
-            again: Some((now, retry)),
+            again: Some(retry),
             replay: None,
         });
         self.exceptions.push(Exception {
             state: DeliveryState::Retrying,
-            at: now,
+            at: retry.due,
             ..letter
         });
     }
@@ -136,6 +140,7 @@ impl Settlement {
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
+    use domain::time::Timestamp;
 
     use super::*;
     use crate::webhook::{parcel::Tries, tests::samples};

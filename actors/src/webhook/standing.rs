@@ -26,7 +26,7 @@ impl WebhookActor {
         };
         if self.is_draining || ready.is_stale {
             // They have slots, and they will not be sent.
-            ready.put_back_due(now);
+            ready.put_back_due();
         }
         if self.is_draining && ready.is_quiet() {
             self.drained.drain(..).for_each(|reply| reply.send(()));

@@ -72,8 +72,8 @@ impl WebhookActor {
         ready.is_marked |= batch.marks;
         for end in batch.settlement.ends {
             ready.slots.settled(end.position);
-            if let Some((due, retry)) = end.again {
-                ready.schedule.add(due, retry);
+            if let Some(retry) = end.again {
+                ready.schedule.add(retry);
             }
             if let Some((replay, has_failed)) = end.replay {
                 ready.replays.ended(replay, end.position, has_failed);

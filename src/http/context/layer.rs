@@ -146,14 +146,33 @@ where
             let answered = request.into_response(answer);
             return Box::pin(ready(Ok(worker.complete(answered, arrived))));
         }
+        let must_finish = changes_something(&request);
         let handled = self.service.call(request);
         Box::pin(async move {
-            match handled.await {
+            let handled = if must_finish {
+                // A client that goes away drops this future, and must not cut a change in half.
+                let work = actix_web::rt::spawn(handled);
+                work.await
+                    .unwrap_or_else(|panic| Err(Problem::internal(&panic).into()))
+            } else {
+                handled.await
+            };
+            match handled {
                 Ok(response) => Ok(worker.complete(response, arrived)),
                 Err(error) => Err(worker.complete_error(error, arrived)),
             }
         })
     }
+}
+
+/// Whether a request may take several steps that belong together. Taking events is none of these, although it is a POST: its
+/// one step is a message to an actor, which does it or not whoever waits for the answer.
+fn changes_something(request: &ServiceRequest) -> bool {
+    let is_change = !matches!(
+        *request.method(),
+        Method::GET | Method::HEAD | Method::OPTIONS
+    );
+    is_change && !request.path().ends_with("/events")
 }
 
 impl Worker {

@@ -10,7 +10,7 @@ use crate::harness::{
     until,
 };
 
-const PANICS: usize = 3;
+const PANICS: usize = 6;
 
 async fn start() -> Engine {
     Engine::start_with(Settings::default().with("TRUNKLINE__ENGINE__FAULTS", "true")).await
@@ -65,7 +65,7 @@ async fn a_tenants_panic_is_its_own_and_it_comes_back_with_its_state() {
     let once = json!({ "type": "a", "payload": { "n": 1_000_000 }, "dedup_id": "once" });
     let first = hit.client.send_event(&once).await;
     let (hit_load, other) = (
-        Load::start(&hit.client, 4, "a"),
+        Load::start(&hit.client, 8, "a"),
         Load::start(&neighbour.client, 4, "a"),
     );
     for _ in 0..PANICS {
@@ -160,7 +160,7 @@ async fn a_regions_panic_is_its_own_and_it_comes_back_with_its_state() {
     let key = crate::harness::engine::find_key(&made).unwrap();
     let neighbour = engine.anonymous().with_key(key);
     let (hit_load, other) = (
-        Load::start(&hit.client, 4, "a"),
+        Load::start(&hit.client, 8, "a"),
         Load::start(&neighbour, 4, "a"),
     );
     for _ in 0..PANICS {
@@ -176,7 +176,7 @@ async fn a_regions_panic_is_its_own_and_it_comes_back_with_its_state() {
 }
 
 #[tokio::test]
-async fn restarts_are_counted_with_their_cause() {
+async fn deaths_are_counted_with_their_cause() {
     let engine = start().await;
     let client = engine.client();
     client
@@ -190,12 +190,18 @@ async fn restarts_are_counted_with_their_cause() {
         (answer.status == 202).then_some(())
     })
     .await;
-    until("the restart is counted", async || {
-        let metrics = engine.anonymous().get("/metrics").await.ok(200).text();
-        let is_it = |line: &str| {
-            line.contains("restarts") && line.contains("panic") && !line.starts_with('#')
-        };
-        metrics.lines().any(is_it).then_some(())
-    })
-    .await;
+    let metrics = engine.anonymous().get("/metrics").await.ok(200).text();
+    let is_it = |line: &str| {
+        line.starts_with("actor_deaths_total")
+            && line.contains("kind=\"tenant\"")
+            && line.contains("cause=\"panic\"")
+    };
+    assert!(metrics.lines().any(is_it), "{metrics}");
+    let actors = engine
+        .operator()
+        .get("/internal/actors")
+        .await
+        .ok(200)
+        .text();
+    assert!(actors.contains("\"restarts\":1"), "{actors}");
 }
