@@ -212,3 +212,31 @@ async fn keys_that_are_too_long_or_not_visible_are_bad_requests() {
         .await
         .ok(202);
 }
+
+#[tokio::test]
+async fn a_client_that_hangs_up_gets_its_answer_when_it_comes_again() {
+    let engine = Engine::start().await;
+    let client = engine.client();
+    let sink = Sink::that(Behaviour::After(std::time::Duration::from_secs(1), 200)).await;
+    let webhook = client
+        .post("/v1/webhooks", &json!({ "url": sink.url() }))
+        .await
+        .ok(201)
+        .data();
+    let path = format!("/v1/webhooks/{}/test", text(&webhook, "id"));
+    let asked = tokio::spawn({
+        let (client, path) = (client.clone(), path.clone());
+        async move { post(&client, &path, "k1", &json!({})).await }
+    });
+    sink.wait_for(1).await;
+    // Dropping the call closes its connection while the receiver has not answered yet.
+    asked.abort();
+    let answer = crate::harness::until("the first request is answered", async || {
+        let again = post(&client, &path, "k1", &json!({})).await;
+        (again.status != 409).then_some(again)
+    })
+    .await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("idempotency-replayed"), Some("true"));
+    assert_eq!(sink.count(), 1, "the work was done once");
+}
