@@ -22,7 +22,6 @@ pub(crate) mod idempotency;
 pub(crate) mod inbox;
 pub(crate) mod ingest;
 mod internal;
-pub(crate) mod json_body;
 mod keys;
 pub(crate) mod limits;
 mod listing;

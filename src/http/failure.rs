@@ -12,9 +12,20 @@ impl From<EngineError> for Problem {
             EngineError::Conflict(detail) => Problem::new(Code::Conflict, detail),
             EngineError::VersionMismatch => super::etag::version_mismatch(),
             EngineError::PlanRequired(detail) => Problem::new(Code::PlanRequired, detail),
-            EngineError::RateLimited { retry_after, .. } => {
-                let problem = Problem::new(Code::RateLimited, error.to_string());
-                problem.retry_after(retry_after.unwrap_or(std::time::Duration::from_secs(60)))
+            EngineError::RateLimited {
+                retry_after: Some(after),
+                ..
+            } => Problem::new(Code::RateLimited, error.to_string()).retry_after(after),
+            // More than a whole minute has: to come back later would not help.
+            EngineError::RateLimited {
+                retry_after: None,
+                standing,
+            } => {
+                let detail = format!(
+                    "the request has more events than the {} that the plan takes in a minute: split it",
+                    standing.limit
+                );
+                Problem::new(Code::PayloadTooLarge, detail)
             }
             EngineError::IdempotencyInFlight => {
                 Problem::new(Code::IdempotencyInFlight, error.to_string())

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use actors::{Engine, engine::InboxQuery, tenant::Acknowledgement};
-use domain::{ids::EventId, permission::Permission, position::Position, time::Timestamp};
+use domain::{ids::EventId, permission::Permission, position::Position};
 use serde::Deserialize;
-use serde_json::{Map, json};
+use serde_json::{Map, Value, json};
 use store::log::{Consumer, ConsumerName, DeliveryState};
 
 use super::{
@@ -15,7 +15,7 @@ use super::{
     envelope::{self, ListBody},
     events::{event_id, see},
     idempotency::{IdempotencyKey, once},
-    json_body,
+    members::{Given, Members},
     problem::{Code, Problem},
 };
 use crate::shutdown::Stopping;
@@ -24,6 +24,10 @@ const WAIT_MAX_SECONDS: u64 = 30;
 const LIMIT_MAX: u32 = 500;
 const LIMIT_BY_DEFAULT: u32 = 100;
 const NAME_LENGTH_MAX: usize = 100;
+/// The consumer that nobody named.
+const NAME_BY_DEFAULT: &str = "default";
+/// What a store can number.
+const POSITION_MAX: u64 = i64::MAX.unsigned_abs();
 /// What `GET /api/inbox` may skip, since it is skipped by reading.
 const OFFSET_MAX: u32 = 10_000;
 
@@ -121,13 +125,6 @@ pub(crate) async fn acknowledge_one(
     once(&caller, &key, &body.0, &engine, work).await
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AcknowledgeRange {
-    consumer: Option<String>,
-    up_to: u64,
-}
-
 /// Acknowledges everything up to a position.
 pub(crate) async fn acknowledge_range(
     caller: Authorized,
@@ -136,24 +133,19 @@ pub(crate) async fn acknowledge_range(
     engine: web::Data<Engine>,
 ) -> Result<HttpResponse, Problem> {
     caller.require(Permission::EventsAck)?;
-    let input: AcknowledgeRange = json_body::parse(&body.0)?;
-    let name = consumer_name(&caller, input.consumer)?;
+    let mut members = Members::parse(&body.0, &["consumer", "up_to"])?;
+    let name = named_consumer(&caller, &mut members);
+    let up_to = members.number("up_to", 0..=POSITION_MAX).or(0);
+    members.missing("up_to");
+    members.end()?;
     let work = async {
-        let what = Acknowledgement::UpTo(Position::new(input.up_to));
+        let what = Acknowledgement::UpTo(Position::new(up_to));
         let standing = engine
             .acknowledge(caller.tenant(), name.clone(), what)
             .await?;
         answer(&name, &standing)
     };
     once(&caller, &key, &body.0, &engine, work).await
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Seek {
-    consumer: Option<String>,
-    position: Option<u64>,
-    time: Option<Timestamp>,
 }
 
 /// Goes to a position (that event comes next) or to a time.
@@ -164,10 +156,13 @@ pub(crate) async fn seek(
     engine: web::Data<Engine>,
 ) -> Result<HttpResponse, Problem> {
     caller.require(Permission::EventsAck)?;
-    let input: Seek = json_body::parse(&body.0)?;
-    let name = consumer_name(&caller, input.consumer)?;
+    let mut members = Members::parse(&body.0, &["consumer", "position", "time"])?;
+    let name = named_consumer(&caller, &mut members);
+    let position = members.number("position", 0..=POSITION_MAX).value();
+    let time = members.time("time").value();
+    members.end()?;
     let work = async {
-        let place = match (input.position, input.time) {
+        let place = match (position, time) {
             (Some(position), None) => Position::new(position).prev(),
             (None, Some(time)) => engine.position_before(caller.tenant(), time).await?,
             (Some(_), Some(_)) | (None, None) => {
@@ -195,20 +190,44 @@ fn answer(name: &ConsumerName, standing: &Consumer) -> Result<HttpResponse, Prob
     envelope::one(StatusCode::OK, &body)
 }
 
+/// The consumer that a query names.
 fn consumer_name(caller: &Authorized, name: Option<String>) -> Result<ConsumerName, Problem> {
-    let name = name.unwrap_or_else(|| "default".into());
+    let name = name.unwrap_or_else(|| NAME_BY_DEFAULT.into());
+    let wrong = |expected| Problem::new(Code::BadRequest, format!("consumer: {expected}"));
+    let name = sane_name(&name).map_err(wrong)?;
+    Ok(own_consumer(caller, name))
+}
+
+/// The consumer that a body names.
+fn named_consumer(caller: &Authorized, members: &mut Members) -> ConsumerName {
+    let read = |value: &Value| sane_name(value.as_str().unwrap_or_default());
+    let name = match members.take("consumer", read) {
+        Given::Value(name) => name,
+        Given::Absent | Given::Null => NAME_BY_DEFAULT.into(),
+    };
+    own_consumer(caller, name)
+}
+
+fn own_consumer(caller: &Authorized, name: Box<str>) -> ConsumerName {
+    ConsumerName {
+        workspace: caller.workspace(),
+        name,
+    }
+}
+
+/// A name that a consumer may have; what was expected otherwise.
+fn sane_name(name: &str) -> Result<Box<str>, String> {
     let is_sane = (1..=NAME_LENGTH_MAX).contains(&name.len())
         && name
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || b"_-.:".contains(&byte));
-    if !is_sane {
-        let detail = format!("consumer: expected 1 to {NAME_LENGTH_MAX} of A-Z a-z 0-9 _ - . :");
-        return Err(Problem::new(Code::BadRequest, detail));
+    if is_sane {
+        Ok(name.into())
+    } else {
+        Err(format!(
+            "expected 1 to {NAME_LENGTH_MAX} of A-Z a-z 0-9 _ - . :"
+        ))
     }
-    Ok(ConsumerName {
-        workspace: caller.workspace(),
-        name: name.into_boxed_str(),
-    })
 }
 
 fn status(text: &str) -> Result<DeliveryState, Problem> {

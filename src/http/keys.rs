@@ -3,6 +3,7 @@
 //! Nobody makes or shapes a key that may do more than their own. A key's text is shown once, when it is made.
 
 mod input;
+mod reach;
 mod shown;
 
 use std::time::Duration;
@@ -13,12 +14,7 @@ use actix_web::{
 };
 use actors::engine::GRACE_MAX;
 use bytes::Bytes;
-use domain::{
-    ids::KeyId,
-    key::KeyRecord,
-    permission::{Permission, Permissions},
-    plan::Tier,
-};
+use domain::{ids::KeyId, key::KeyRecord, permission::Permission};
 use serde_json::json;
 
 use super::{
@@ -31,6 +27,7 @@ use super::{
     members::Members,
     problem::{Code, Problem},
 };
+use reach::Reach;
 use shown::ShownKey;
 
 /// The name of the list in cursors.
@@ -44,7 +41,7 @@ pub(crate) async fn create(call: Call, key: IdempotencyKey, body: RawBody) -> An
 
 async fn make(call: &Call, body: &Bytes) -> Answer {
     let input = input::parse(call, body).await?;
-    require_covered(call, &input.permissions, input.tier)?;
+    require_covered(call, Reach::from(&input))?;
     let made = call
         .engine()
         .create_key(call.caller().tenant_record(), input)
@@ -85,7 +82,7 @@ pub(crate) async fn update(call: Call, if_match: IfMatch, body: RawBody) -> Answ
     let mut key = find(&call).await?;
     let read = key.version;
     input::merge(&body.0, &mut key, call.engine().clock().now())?;
-    require_covered(&call, &key.permissions, key.tier)?;
+    require_covered(&call, Reach::from(&key))?;
     let expected = if_match.0.unwrap_or(read);
     let key = call
         .engine()
@@ -151,7 +148,7 @@ async fn replace_key(call: &Call, old: &KeyRecord, body: &Bytes) -> Answer {
         .or(0);
     members.end()?;
     // Whoever rotates a key holds its successor, so this must not lead to more than the caller has.
-    require_covered(call, &old.permissions, old.tier)?;
+    require_covered(call, Reach::from(old))?;
     let grace = Duration::from_secs(grace);
     let made = call
         .engine()
@@ -170,19 +167,11 @@ async fn find(call: &Call) -> Result<KeyRecord, Problem> {
         .await?)
 }
 
-/// Goes on only if the caller itself may do all of this, as often.
-fn require_covered(call: &Call, permissions: &Permissions, tier: Tier) -> Result<(), Problem> {
-    let own = call.caller().key();
-    if !own.permissions.covers(permissions) {
-        let detail = "the key would have permissions that your own key lacks";
-        return Err(Problem::new(Code::PermissionDenied, detail));
-    }
-    let per_minute = |tier: Tier| tier.per_minute().unwrap_or(u32::MAX);
-    if per_minute(tier) > per_minute(own.tier) {
-        let detail = "the key would have a higher tier than your own key";
-        return Err(Problem::new(Code::PermissionDenied, detail));
-    }
-    Ok(())
+/// Goes on only if the caller's own key reaches as far.
+fn require_covered(call: &Call, reach: Reach<'_>) -> Result<(), Problem> {
+    let own = Reach::from(call.caller().key());
+    own.covers(&reach)
+        .map_err(|detail| Problem::new(Code::PermissionDenied, detail))
 }
 
 fn answer(call: &Call, status: StatusCode, key: &KeyRecord) -> Answer {

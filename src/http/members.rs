@@ -10,6 +10,9 @@ use serde_json::{Map, Value};
 
 use super::problem::{Code, FieldError, Problem};
 
+/// How deep a body may nest (API §2).
+const DEPTH_MAX: usize = 64;
+
 /// A member as it was given.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Given<T> {
@@ -57,6 +60,10 @@ impl Members {
     /// Reads an object that may have the `known` members. No body at all is an object without members.
     pub(crate) fn parse(body: &[u8], known: &[&str]) -> Result<Members, Problem> {
         let body = body.trim_ascii();
+        if domain::json::depth(body) > DEPTH_MAX {
+            let detail = format!("expected at most {DEPTH_MAX} levels of nesting");
+            return Err(Problem::new(Code::MalformedJson, detail));
+        }
         let value = if body.is_empty() {
             Value::Object(Map::new())
         } else {
@@ -298,5 +305,16 @@ mod tests {
             Members::parse(b"\xff", &[]).unwrap_err().code(),
             Code::MalformedJson
         );
+    }
+
+    #[test]
+    fn a_body_nests_64_levels_deep_and_no_more() {
+        let nested = |levels: usize| {
+            let lists = levels - 1;
+            format!(r#"{{"a":{}{}}}"#, "[".repeat(lists), "]".repeat(lists))
+        };
+        Members::parse(nested(64).as_bytes(), &["a"]).unwrap();
+        let problem = Members::parse(nested(65).as_bytes(), &["a"]).unwrap_err();
+        assert_eq!(problem.code(), Code::MalformedJson);
     }
 }

@@ -4,7 +4,7 @@
 //! through the store while it does not, and then joins the view again. Nothing is queued for it: a reader that does not read
 //! stops being polled, and holds no more than what the connection's buffer holds.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{collections::VecDeque, net::IpAddr, sync::Arc, time::Duration};
 
 use actix_web::{
     HttpRequest, HttpResponse,
@@ -12,11 +12,15 @@ use actix_web::{
     web,
 };
 use actors::{
-    Engine,
+    Engine, EngineError,
     feed::view::{Next, TailView},
 };
 use bytes::Bytes;
-use domain::{permission::Permission, position::Position};
+use domain::{
+    ids::{KeyId, TenantId},
+    permission::Permission,
+    position::Position,
+};
 use futures_util::stream;
 use rand::RngExt as _;
 use store::log::{EventQuery, Order};
@@ -30,6 +34,8 @@ use super::{
 use crate::shutdown::Stopping;
 
 const HEARTBEAT_EVERY: Duration = Duration::from_secs(15);
+/// How often it is looked whether the reader's key is still of use.
+const CHECK_EVERY: Duration = Duration::from_secs(15);
 /// A reader that was not ready for this long while there was something to read is ended.
 const STUCK_AFTER: Duration = Duration::from_secs(60);
 /// Events, and bytes of payload, of one page from the store.
@@ -87,10 +93,16 @@ pub(crate) async fn tail(
         view: feed.view(&query.filter),
         stopping: Stopping::clone(&stopping),
         engine: Engine::clone(&engine),
+        reader: Reader {
+            tenant: caller.tenant(),
+            key: caller.key().id,
+            ip: caller.context().client_ip(),
+        },
         cursor,
         first: Some(opening(cursor, gap)),
         page: VecDeque::new(),
         heartbeat_at: Instant::now() + HEARTBEAT_EVERY,
+        check_at: Instant::now() + CHECK_EVERY,
         given_at: Instant::now(),
     };
     Ok(HttpResponse::Ok()
@@ -100,17 +112,26 @@ pub(crate) async fn tail(
         .streaming(stream::unfold(tail, Tail::next)))
 }
 
+/// Who reads, and from where.
+struct Reader {
+    tenant: TenantId,
+    key: KeyId,
+    ip: IpAddr,
+}
+
 /// One subscriber.
 struct Tail {
     view: Arc<TailView>,
     head: watch::Receiver<Position>,
     stopping: Stopping,
     engine: Engine,
+    reader: Reader,
     cursor: Position,
     first: Option<Bytes>,
     /// Encoded frames of a page from the store, with the cursor after each.
     page: VecDeque<(Bytes, Position)>,
     heartbeat_at: Instant,
+    check_at: Instant,
     /// When something was given to the connection last.
     given_at: Instant,
 }
@@ -126,6 +147,16 @@ impl Tail {
             return None;
         }
         loop {
+            // A reader that never comes to the head must end, too, when the server or its key does.
+            if self.stopping.has_begun() {
+                return end_soon().await;
+            }
+            if Instant::now() >= self.check_at {
+                self.check_at = Instant::now() + CHECK_EVERY;
+                if !self.reader.may_go_on(&self.engine).await {
+                    return None;
+                }
+            }
             if let Some((bytes, to)) = self.page.pop_front() {
                 self.cursor = to;
                 return Some(self.give(bytes));
@@ -137,30 +168,30 @@ impl Tail {
                     if !chunk.bytes.is_empty() {
                         return Some(self.give(chunk.bytes));
                     }
+                    if self.is_heartbeat_due() {
+                        return Some(self.give_heartbeat());
+                    }
                     tokio::task::yield_now().await;
                 }
                 Next::Behind => {
                     if let Err(problem) = self.read_page().await {
                         return Some((Err(problem), self));
                     }
+                    if self.page.is_empty() && self.is_heartbeat_due() {
+                        return Some(self.give_heartbeat());
+                    }
                 }
                 Next::AtHead => {
                     let event = tokio::select! {
-                        moved = self.head.changed() => if moved.is_ok() { Waited::Moved } else { Waited::Over },
+                        moved = self.head.changed() => if moved.is_ok() { Waited::Again } else { Waited::Over },
+                        () = tokio::time::sleep_until(self.check_at) => Waited::Again,
                         () = tokio::time::sleep_until(self.heartbeat_at) => Waited::Heartbeat,
                         () = self.stopping.begun() => Waited::Over,
                     };
                     match event {
-                        Waited::Moved => {}
-                        Waited::Heartbeat => {
-                            let heartbeat = Bytes::from(format!("id: {}\n\n", self.cursor));
-                            return Some(self.give(heartbeat));
-                        }
-                        Waited::Over => {
-                            let wait = rand::rng().random_range(0..END_WITHIN_MS);
-                            tokio::time::sleep(Duration::from_millis(wait)).await;
-                            return None;
-                        }
+                        Waited::Again => {}
+                        Waited::Heartbeat => return Some(self.give_heartbeat()),
+                        Waited::Over => return end_soon().await,
                     }
                 }
             }
@@ -171,6 +202,15 @@ impl Tail {
         self.given_at = Instant::now();
         self.heartbeat_at = self.given_at + HEARTBEAT_EVERY;
         (Ok(bytes), self)
+    }
+
+    fn is_heartbeat_due(&self) -> bool {
+        Instant::now() >= self.heartbeat_at
+    }
+
+    fn give_heartbeat(self) -> (Result<Bytes, Problem>, Tail) {
+        let heartbeat = Bytes::from(format!("id: {}\n\n", self.cursor));
+        self.give(heartbeat)
     }
 
     /// Takes one small page from the store.
@@ -209,8 +249,40 @@ impl Tail {
     }
 }
 
+impl Reader {
+    /// Whether the key may still be used to read here. A control plane that does not answer ends nobody's stream.
+    async fn may_go_on(&self, engine: &Engine) -> bool {
+        let now = engine.clock().now();
+        match engine.key(self.tenant, None, self.key).await {
+            Ok(key) => {
+                let may_read = key.permissions.allow(Permission::EventsRead);
+                if !may_read || key.check(now, self.ip).is_err() {
+                    return false;
+                }
+            }
+            Err(EngineError::NotFound(_)) => return false,
+            Err(error) => tracing::debug!("a tail's key could not be looked up: {error}"),
+        }
+        match engine.tenant(self.tenant).await {
+            Ok(tenant) => !tenant.suspended,
+            Err(EngineError::NotFound(_)) => false,
+            Err(error) => {
+                tracing::debug!("a tail's tenant could not be looked up: {error}");
+                true
+            }
+        }
+    }
+}
+
+/// Ends a stream, but not all streams at the same moment.
+async fn end_soon<T>() -> Option<T> {
+    let wait = rand::rng().random_range(0..END_WITHIN_MS);
+    tokio::time::sleep(Duration::from_millis(wait)).await;
+    None
+}
+
 enum Waited {
-    Moved,
+    Again,
     Heartbeat,
     Over,
 }

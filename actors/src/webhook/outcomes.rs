@@ -11,7 +11,7 @@ use domain::{
 use outbound::Outcome;
 use rand::RngExt as _;
 use store::log::Attempt;
-use tracing::{debug, info, warn};
+use tracing::{info, warn};
 
 use super::{
     Stage, WebhookActor,
@@ -91,8 +91,8 @@ impl WebhookActor {
         }
     }
 
-    /// Keeps a delivery that never got as far as the receiver. No attempt was made, so none is counted: an event that could
-    /// not be sent must not become a dead letter for that.
+    /// Keeps a delivery that our own limits held up, or our own end broke off. No attempt is counted: an event that could not
+    /// be sent must not become a dead letter for that. One that was broken off may arrive twice, as after a crash.
     fn rest_parcel(&mut self, finished: Finished, now: Timestamp) {
         let random = self.draw();
         let key = self.key;
@@ -102,7 +102,7 @@ impl WebhookActor {
         let pause = outcome::rest(random);
         if let Err(error) = &finished.outcome.result {
             let event_id = finished.parcel.event().id;
-            debug!(webhook.id = %key, event.id = %event_id, %error, "an event was not sent to {key}, it goes in {pause:?}: {error}");
+            warn!(webhook.id = %key, event.id = %event_id, %error, "{event_id} was not sent to {key} and is sent in {pause:?}: {error}");
         }
         ready.rest_until(now.plus(pause), finished.parcel);
     }

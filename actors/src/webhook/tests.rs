@@ -2,6 +2,7 @@
 //!
 //! Everything lives on the test's own thread, whose clock stands still unless a test moves it.
 
+mod busy;
 mod faults;
 mod flow;
 mod house;

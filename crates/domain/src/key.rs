@@ -195,7 +195,7 @@ impl KeyRecord {
 }
 
 /// The IPv4 network that an IPv4-mapped IPv6 network stands for; any other network as it is.
-fn canonical(net: IpNet) -> IpNet {
+pub fn canonical(net: IpNet) -> IpNet {
     let mapped = match net {
         IpNet::V4(_) => None,
         IpNet::V6(v6) => v6

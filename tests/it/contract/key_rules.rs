@@ -237,6 +237,29 @@ async fn a_key_is_bound_to_its_addresses() {
 }
 
 #[tokio::test]
+async fn a_confined_key_makes_only_keys_that_are_as_confined() {
+    let engine = Engine::start().await;
+    let body = json!({
+        "name": "near", "permissions": ["*"], "ip_allow": ["127.0.0.0/8"], "expires_at": "2090-01-01T00:00:00Z",
+    });
+    let (near, _) = make(&engine.client(), body).await;
+    let until = "2089-01-01T00:00:00Z";
+    for body in [
+        json!({ "name": "a" }),
+        json!({ "name": "a", "ip_allow": ["127.0.0.1"] }),
+        json!({ "name": "a", "expires_at": until }),
+        json!({ "name": "a", "expires_at": until, "ip_allow": ["0.0.0.0/0"] }),
+        json!({ "name": "a", "expires_at": "2091-01-01T00:00:00Z", "ip_allow": ["127.0.0.1"] }),
+    ] {
+        near.post("/v1/keys", &body)
+            .await
+            .problem(403, "permission_denied");
+    }
+    let body = json!({ "name": "a", "expires_at": until, "ip_allow": ["127.0.0.1"] });
+    near.post("/v1/keys", &body).await.ok(201);
+}
+
+#[tokio::test]
 async fn a_forwarded_address_counts_only_if_its_proxy_is_trusted() {
     let engine = Engine::start().await;
     let body = json!({ "name": "far", "ip_allow": ["192.0.2.0/24"] });
@@ -319,5 +342,13 @@ async fn a_plan_bounds_the_events_of_a_minute_and_counts_each_of_a_batch() {
         .problem(429, "rate_limited");
     let kept = client.every_page("/v1/events").await;
     assert_eq!(kept.len(), 60, "a batch is taken as a whole or not at all");
+    let too_many = json!(vec![json!({ "type": "a", "payload": 1 }); 101]);
+    let answer = client.post("/v1/events", &too_many).await;
+    assert_eq!(
+        answer.header("retry-after"),
+        None,
+        "no minute has room for it"
+    );
+    answer.problem(413, "payload_too_large");
     assert_eq!(number(&kept[59], "position"), 60);
 }

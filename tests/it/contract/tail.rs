@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::harness::{Client, Engine};
+use super::keys::make;
+use crate::harness::{Client, Engine, client::text};
 
 async fn fill(client: &Client, count: u64) {
     let events: Vec<Value> = (1..=count)
@@ -100,6 +101,26 @@ async fn a_heartbeat_names_the_head_even_if_nothing_matched() {
     fill(&client, 3).await;
     let heartbeat = tail.frame().await.unwrap();
     assert_eq!((heartbeat.id, heartbeat.data), (Some(3), None));
+}
+
+#[tokio::test]
+async fn a_tail_ends_when_its_key_does() {
+    let engine = Engine::start().await;
+    let client = engine.client();
+    let (reader, made) = make(&client, json!({ "name": "reader" })).await;
+    let mut tail = reader.tail("", None).await;
+    tail.frame().await.unwrap();
+    client
+        .call(
+            reqwest::Method::DELETE,
+            &format!("/v1/keys/{}", text(&made, "id")),
+        )
+        .await
+        .ok(204);
+    // It may say that it is alive before it is looked whether it may go on.
+    while let Some(frame) = tail.frame().await {
+        assert_eq!(frame.data, None);
+    }
 }
 
 #[tokio::test]

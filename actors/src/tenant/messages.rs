@@ -1,0 +1,185 @@
+//! What a tenant's actor can be asked, and what it answers.
+//!
+//! Only the words: what is done with them is in the files beside this one.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use actix::prelude::*;
+use bytes::Bytes;
+use domain::{
+    event::{Event, NewEvent},
+    ids::{EventId, WorkspaceId},
+    position::Position,
+    rate::Standing,
+    template::Violation,
+    webhook::Webhook,
+};
+use store::{
+    StoreError,
+    log::{Consumer, ConsumerName, IdempotentAnswer},
+};
+
+use crate::{feed::Feed, registry::Reply};
+
+/// Puts events at the end of the tenant's log. Answered when they are on disk.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Ingest {
+    /// In the order in which they will stand in the log.
+    pub events: Vec<NewEvent>,
+    /// What to keep for the request's idempotency key.
+    pub idempotent: Option<IdempotentRequest>,
+    /// Where to answer.
+    pub reply: Reply<Result<Ingested, IngestError>>,
+}
+
+/// An ingest with an idempotency key.
+pub struct IdempotentRequest {
+    /// Over the API key's id and the `Idempotency-Key`.
+    pub key_hash: [u8; 32],
+    /// Over method, path and body.
+    pub request_hash: [u8; 32],
+    /// How long the answer is kept.
+    pub keep_for: Duration,
+    /// Renders the answer that is kept, in the same transaction as the events: status and body.
+    pub render: RenderAnswer,
+}
+
+/// Renders the answer that is kept for an idempotency key: status and body.
+pub type RenderAnswer = Box<dyn FnOnce(&[Item]) -> (u16, Bytes) + Send>;
+
+/// What became of an ingest.
+#[derive(Debug)]
+pub enum Ingested {
+    /// One item for each event, in order, and how the tenant stands with its plan.
+    Items(Vec<Item>, Option<Standing>),
+    /// The request was answered before; this is that answer.
+    Replayed(IdempotentAnswer),
+}
+
+/// What became of one event.
+#[derive(Clone, Debug)]
+pub enum Item {
+    /// It is in the log, on disk.
+    Accepted(Arc<Event>),
+    /// Its `dedup_id` is in the log already.
+    Duplicate {
+        /// The event that has it.
+        existing: EventId,
+    },
+    /// The workspace's template does not allow it.
+    Rejected(Vec<Violation>),
+    /// The workspace does not exist (any more).
+    NoWorkspace,
+}
+
+/// Why an ingest did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum IngestError {
+    /// The tenant does not exist.
+    #[error("the tenant does not exist")]
+    NoTenant,
+    /// The plan's events a minute are spent.
+    #[error("the plan's events per minute are spent")]
+    RateLimited {
+        /// When to come back.
+        retry_after: Duration,
+        /// How the tenant stands.
+        standing: Standing,
+    },
+    /// The batch is larger than what the plan allows in a whole minute.
+    #[error("the batch has more events than the plan allows in a minute")]
+    OverLimit {
+        /// How the tenant stands.
+        standing: Standing,
+    },
+    /// The same idempotency key is being worked on.
+    #[error("a request with this idempotency key is in flight")]
+    IdempotencyInFlight,
+    /// The idempotency key was used for another request.
+    #[error("this idempotency key was used for another request")]
+    IdempotencyMismatch,
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Acknowledges, or rewinds, for one consumer. Answered with its new standing when that is on disk.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Acknowledge {
+    /// Which consumer.
+    pub name: ConsumerName,
+    /// What.
+    pub what: Acknowledgement,
+    /// Where to answer.
+    pub reply: Reply<Result<Consumer, AckError>>,
+}
+
+/// What a consumer acknowledges.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledgement {
+    /// One event.
+    One(Position),
+    /// Everything up to here.
+    UpTo(Position),
+    /// Goes to this place, forward or back: the event after it comes next.
+    Seek(Position),
+}
+
+/// Why an acknowledgement did nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum AckError {
+    /// The tenant does not exist.
+    #[error("the tenant does not exist")]
+    NoTenant,
+    /// Too many events are acknowledged one by one beyond one that is not.
+    #[error("{0} events are acknowledged beyond one that is not: acknowledge that one, or a range")]
+    TooManyOpen(usize),
+    /// The position is beyond the log's end.
+    #[error("the log ends at {head}")]
+    BeyondHead {
+        /// Its last position.
+        head: Position,
+    },
+    /// The store did not take it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// Something that the actor keeps in memory was changed in the control plane.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Changed {
+    /// What.
+    pub what: Change,
+    /// Answered when the actor knows.
+    pub reply: Reply<()>,
+}
+
+/// What was changed.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A webhook was made or changed: this is how it is now.
+    Webhook(Arc<Webhook>),
+    /// A webhook is no more.
+    WebhookGone(crate::webhook_board::WebhookKey),
+    /// A workspace, or its template.
+    Workspace(WorkspaceId),
+    /// The tenant itself: its plan.
+    Tenant,
+}
+
+/// Asks for the readers' side of the log.
+#[derive(Message)]
+#[rtype(result = "()")]
+pub struct Subscribe {
+    /// Where to answer; `None` if the tenant does not exist.
+    pub reply: Reply<Result<Option<Arc<Feed>>, StoreError>>,
+}
+
+impl fmt::Debug for Ingest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Ingest({} events)", self.events.len())
+    }
+}

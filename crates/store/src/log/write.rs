@@ -1,0 +1,146 @@
+//! What a commit may hold, part by part.
+//!
+//! Only the words; what is kept of them is each database's business.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use domain::{
+    breaker::Breaker,
+    event::Event,
+    ids::{TenantId, WorkspaceId},
+    merkle::TreeNode,
+    position::Position,
+    time::Timestamp,
+};
+
+use super::{Attempt, Consumer, ConsumerName, Exception, Replay, WebhookNo};
+use crate::StoreError;
+
+/// One part of a commit.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Events at the end of a tenant's log.
+    Append(Append),
+    /// Outcomes of one webhook's deliveries.
+    Settle(Settle),
+    /// How far a tenant's webhooks have been matched, and which of them have work.
+    Dispatch(Dispatch),
+    /// A consumer's acknowledgements.
+    Consume(Consume),
+    /// A replay's beginning or progress: inserted or replaced as a whole.
+    Replay {
+        /// Whose it is.
+        tenant: TenantId,
+        /// All of it.
+        replay: Replay,
+    },
+    /// Everything that is stored of a webhook's deliveries goes, because the webhook was deleted.
+    ForgetWebhook {
+        /// Whose it was.
+        tenant: TenantId,
+        /// Its number.
+        webhook: WebhookNo,
+    },
+}
+
+/// Events at the end of a tenant's log: compare-and-swap on its head.
+#[derive(Clone, Debug)]
+pub struct Append {
+    /// Whose log.
+    pub tenant: TenantId,
+    /// The head that the first event follows. The part fails with [`WriteError::HeadMoved`] if the log ends elsewhere.
+    pub expected_head: Position,
+    /// In order of position, `expected_head + 1` first.
+    pub events: Vec<Arc<Event>>,
+    /// Inner Merkle nodes that these events completed (see [`domain::merkle`]).
+    pub nodes: Vec<(WorkspaceId, TreeNode)>,
+    /// Answers to keep for idempotency keys, in the same transaction.
+    pub answers: Vec<IdempotentAnswer>,
+}
+
+/// Why one part was not written.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteError {
+    /// The log ends elsewhere: another writer was here, or an earlier part failed. Reload the head.
+    #[error("the log ends at {head}, not where the append expected")]
+    HeadMoved {
+        /// Where it does end.
+        head: Position,
+    },
+    /// The idempotency key has been answered already.
+    #[error("the idempotency key has an answer already")]
+    AnswerTaken,
+    /// The part cannot be stored.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// The answer that was given to a request with an idempotency key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdempotentAnswer {
+    /// Over the API key's id and the `Idempotency-Key`.
+    pub key_hash: [u8; 32],
+    /// Over method, path and body: another request with the same key differs here.
+    pub request_hash: [u8; 32],
+    /// HTTP status.
+    pub status: u16,
+    /// The answer's body, sealed by the caller if it holds a secret.
+    pub body: Bytes,
+    /// When the key is free again.
+    pub expires_at: Timestamp,
+}
+
+/// Outcomes of one webhook's deliveries, written together.
+#[derive(Clone, Debug)]
+pub struct Settle {
+    /// Whose webhook.
+    pub tenant: TenantId,
+    /// Which one, and where it stands now. Its cursor never moves back; `has_work` is not written.
+    pub progress: WebhookProgress,
+    /// Attempts to log.
+    pub attempts: Vec<Attempt>,
+    /// Deliveries that wait for another attempt or are dead: inserted or replaced.
+    pub exceptions: Vec<Exception>,
+    /// Exceptions that are none any more (delivered at last, or deleted).
+    pub cleared: Vec<Position>,
+}
+
+/// Where a webhook stands in its tenant's log.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WebhookProgress {
+    /// Its number.
+    pub webhook: WebhookNo,
+    /// Everything up to here is settled.
+    pub cursor: Position,
+    /// Whether it had work at the last dispatch mark. A webhook without work stands where its tenant's dispatch stands.
+    /// Only [`Dispatch`] writes it; [`Settle`] leaves it as it is (a row that did not exist begins with `true`).
+    pub has_work: bool,
+    /// Its circuit breaker.
+    pub breaker: Breaker,
+}
+
+/// How far a tenant's webhooks have been matched.
+#[derive(Clone, Debug)]
+pub struct Dispatch {
+    /// Whose webhooks.
+    pub tenant: TenantId,
+    /// Every event up to here has been matched against every webhook.
+    pub position: Position,
+    /// Webhooks that were given work since the last mark, with the position before their first event: from now on they have
+    /// work. Never moves a cursor back.
+    pub woken: Vec<(WebhookNo, Position)>,
+    /// Webhooks whose work is all settled: from now on they have none.
+    pub rested: Vec<WebhookNo>,
+}
+
+/// A consumer's new standing: replaces the old one as a whole.
+#[derive(Clone, Debug)]
+pub struct Consume {
+    /// Whose consumer.
+    pub tenant: TenantId,
+    /// Which one.
+    pub name: ConsumerName,
+    /// Its standing from now on.
+    pub standing: Consumer,
+}
