@@ -4,6 +4,7 @@
 //! waits for nothing inside `handle`. It knows no HTTP and no SQL; what a webhook does with an event is not its business,
 //! only which webhooks an event is for.
 
+mod answers;
 mod appends;
 mod chains;
 mod consumers;

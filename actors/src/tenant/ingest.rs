@@ -19,7 +19,7 @@ use rand::{Rng, RngExt as _};
 use store::log::IdempotentAnswer;
 
 use super::{
-    Held, IdempotentRequest, Ingest, IngestError, Ingested, Item, Ready, Stage, TenantActor,
+    Held, IdempotentRequest, Ingest, IngestError, Item, Ready, Stage, TenantActor,
     appends::Request, chains::Known,
 };
 
@@ -46,33 +46,8 @@ impl TenantActor {
         }
     }
 
-    /// Asks the store whether the request was answered before. Its key is reserved, so no second request overtakes it.
-    fn look_for_answer(&mut self, message: Ingest, ctx: &mut Context<Self>) {
-        let (Some(ready), Some(idempotent)) = (self.ready(), &message.idempotent) else {
-            return;
-        };
-        let (key, region) = (idempotent.key_hash, ready.region);
-        let (tenant, now) = (self.tenant, self.shared.clock.now());
-        let log = self.shared.logs.get(region);
-        let look = async move { log.idempotent_answer(tenant, key, now).await };
-        ctx.spawn(
-            look.into_actor(self)
-                .map(move |found, actor, ctx| match found {
-                    Ok(None) => actor.admit(message, ctx),
-                    Ok(Some(answer)) => {
-                        actor.forget_key(key);
-                        message.reply.send(replay(&message.idempotent, answer));
-                    }
-                    Err(error) => {
-                        actor.forget_key(key);
-                        message.reply.send(Err(error.into()));
-                    }
-                }),
-        );
-    }
-
     /// Numbers the events and puts them on their way.
-    fn admit(&mut self, message: Ingest, ctx: &mut Context<Self>) {
+    pub(super) fn admit(&mut self, message: Ingest, ctx: &mut Context<Self>) {
         if self.is_held() {
             self.release_key(&message);
             self.ingest(message, ctx);
@@ -133,18 +108,6 @@ impl TenantActor {
 
     fn is_held(&self) -> bool {
         !matches!(&self.stage, Stage::Ready(ready) if !ready.is_failing)
-    }
-
-    fn release_key(&mut self, message: &Ingest) {
-        if let Some(idempotent) = &message.idempotent {
-            self.forget_key(idempotent.key_hash);
-        }
-    }
-
-    pub(super) fn forget_key(&mut self, key: [u8; 32]) {
-        if let Stage::Ready(ready) = &mut self.stage {
-            ready.answers_in_flight.remove(&key);
-        }
     }
 
     pub(super) fn ready(&self) -> Option<&Ready> {
@@ -387,16 +350,4 @@ impl Ready {
 pub(super) fn dedup_key(event: &NewEvent) -> Option<DedupKey> {
     let dedup_id = event.fields.dedup_id.clone()?;
     Some((event.workspace, dedup_id))
-}
-
-fn replay(
-    request: &Option<IdempotentRequest>,
-    answer: IdempotentAnswer,
-) -> Result<Ingested, IngestError> {
-    match request {
-        Some(request) if request.request_hash == answer.request_hash => {
-            Ok(Ingested::Replayed(answer))
-        }
-        Some(_) | None => Err(IngestError::IdempotencyMismatch),
-    }
 }
