@@ -19,6 +19,8 @@ need() { # need PROGRAM PACKAGE…: installs Debian packages for a program that 
 
 need cc gcc libc6-dev
 need promtool prometheus
+need curl curl
+need openssl openssl
 command -v cargo-nextest >/dev/null 2>&1 || cargo install cargo-nextest --locked
 
 scratch=$(mktemp -d)

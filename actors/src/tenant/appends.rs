@@ -1,7 +1,9 @@
 //! Events on their way to the store, and what happens when they land.
 //!
-//! At most two appends are in flight: one being written, one waiting for the writer. Whatever is numbered meanwhile forms
-//! the next one, so batches grow by themselves under load and an event alone goes at once.
+//! One append is in flight at a time. Whatever is numbered meanwhile forms the next one, so batches grow by themselves under
+//! load and an event alone goes at once. A second one in flight would be safe only if the store compared more than the head's
+//! position: had somebody else written as many events as the first one holds, the second would find its place free, and
+//! follow an event that is not there.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -25,8 +27,8 @@ use crate::{
     registry::Reply,
 };
 
-/// Appends that may be on their way.
-const FLYING_MAX: usize = 2;
+/// Appends that may be on their way. See above before raising it.
+const FLYING_MAX: usize = 1;
 /// Events in one append, about.
 const APPEND_EVENTS_MAX: usize = 2_048;
 /// Bytes of payload in one append, about.

@@ -28,7 +28,7 @@ use super::{
     dispatch::{Dispatcher, Hook},
     ingest::DedupKey,
 };
-use crate::webhook_board::WebhookKey;
+use crate::{region::Enqueue, webhook_board::WebhookKey};
 
 /// Events that one page holds when a log is matched at the start.
 const SCAN_EVENTS: u32 = 1_000;
@@ -171,17 +171,26 @@ async fn load(
     }))
 }
 
-/// Waits until whatever the region's writer was given before is written or has failed: an append of an actor that died may
-/// still be on its way. Whether the empty mark that waits behind it is written itself does not matter.
+/// Waits until whatever the region's writer was given before is written or has failed: an append that was reported lost, or
+/// whose actor died, may still be on its way. Whether the empty mark that waits behind it is written does not matter; that
+/// a writer has dealt with it does, so this goes on until there is one.
 async fn let_land(shared: &TenantContext, tenant: TenantId, region: Region) {
-    let empty = Write::Dispatch(Dispatch {
-        tenant,
-        position: Position::ZERO,
-        woken: Vec::new(),
-        rested: Vec::new(),
-    });
-    if let Err(error) = crate::region::write(&shared.regions, region, empty).await {
-        info!(tenant.id = %tenant, %error, "the writer of {region} did not take an empty mark: {error}");
+    loop {
+        let part = Write::Dispatch(Dispatch {
+            tenant,
+            position: Position::ZERO,
+            woken: Vec::new(),
+            rested: Vec::new(),
+        });
+        let posted = shared
+            .regions
+            .post(&region, |reply| Enqueue { part, reply });
+        if let Ok(answer) = posted
+            && answer.await.is_ok()
+        {
+            return;
+        }
+        tokio::time::sleep(AGAIN_AFTER).await;
     }
 }
 

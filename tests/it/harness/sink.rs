@@ -166,7 +166,8 @@ impl Sink {
         let what = "the receiver has taken the mark";
         let number = until(what, async || {
             let peers = self.shared.peers.lock().expect("not poisoned");
-            peers.iter().position(|peer| *peer == own)
+            // The last one: an earlier connection may have had the same port.
+            peers.iter().rposition(|peer| *peer == own)
         })
         .await;
         u64::try_from(number).expect("a count fits")
