@@ -1,6 +1,6 @@
 //! Events in and out of the engine.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use domain::{
     event::{Event, NewEvent},
@@ -69,25 +69,6 @@ impl Engine {
     ) -> Result<EventPage, EngineError> {
         let page = self.inner.logs.get(region).search(tenant, query).await?;
         Ok(EventPage { page, region })
-    }
-
-    /// Events at the given positions.
-    pub async fn events_at(
-        &self,
-        tenant: TenantId,
-        positions: &[Position],
-    ) -> Result<HashMap<Position, Event>, EngineError> {
-        let region = self.region_of(tenant).await?;
-        let events = self
-            .inner
-            .logs
-            .get(region)
-            .read_many(tenant, positions)
-            .await?;
-        Ok(events
-            .into_iter()
-            .map(|event| (event.position, event))
-            .collect())
     }
 
     /// The oldest position that is still kept; 1 for an empty log.

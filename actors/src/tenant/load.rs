@@ -2,7 +2,11 @@
 //!
 //! Nothing here decides; every function reads, and reports back to the actor as a message to itself.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::prelude::*;
 use domain::{
@@ -225,10 +229,13 @@ async fn load_dispatcher(
     let marked = log.dispatched(tenant).await?.unwrap_or(Position::ZERO);
     let mut dispatcher = Dispatcher::at(marked);
     let progress = log.webhook_progress(tenant).await?;
+    let cursors: HashMap<_, _> = progress
+        .iter()
+        .map(|progress| (progress.webhook, progress.cursor))
+        .collect();
     for webhook in shared.control.all_webhooks(tenant).await? {
         let no = store::log::WebhookNo(webhook.no);
-        let settled = progress.iter().find(|progress| progress.webhook == no);
-        let cursor = settled.map_or(Position::ZERO, |progress| progress.cursor);
+        let cursor = cursors.get(&no).copied().unwrap_or(Position::ZERO);
         dispatcher.put(Hook {
             key: WebhookKey {
                 tenant,
