@@ -88,7 +88,7 @@ impl From<WriteError> for EngineError {
     fn from(error: WriteError) -> EngineError {
         match error {
             WriteError::Store(error) => error.into(),
-            WriteError::HeadMoved { .. } | WriteError::AnswerTaken => {
+            WriteError::HeadMoved { .. } | WriteError::Fenced { .. } | WriteError::AnswerTaken => {
                 EngineError::Unavailable(error.to_string())
             }
         }

@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use domain::{
     breaker::Breaker,
+    fence::Fence,
     ids::{TenantId, WebhookId, WorkspaceId},
     webhook::{Birth, ShownState, Webhook, WebhookInput, WebhookState},
 };
@@ -226,6 +227,7 @@ impl Engine {
         // After its last outcome, or that would stay behind.
         let forget = Write::ForgetWebhook {
             tenant,
+            fence: Fence::FIRST,
             webhook: key.no,
         };
         Ok(region::write(&self.inner.regions, region, forget).await?)

@@ -317,7 +317,7 @@ impl Ready {
 fn as_store_error(error: &WriteError) -> StoreError {
     match error {
         WriteError::Store(error) => again(error),
-        WriteError::HeadMoved { .. } | WriteError::AnswerTaken => {
+        WriteError::HeadMoved { .. } | WriteError::Fenced { .. } | WriteError::AnswerTaken => {
             StoreError::Unavailable(format!("{error}; try again"))
         }
     }

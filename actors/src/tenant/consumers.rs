@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 
 use actix::prelude::*;
-use domain::{filter::EventFilter, position::Position};
+use domain::{fence::Fence, filter::EventFilter, position::Position};
 use store::{
     StoreError,
     log::{Consume, Consumer, ConsumerName, EventQuery, Order, Write, WriteError},
@@ -201,6 +201,7 @@ impl TenantActor {
         let Some(ready) = self.ready() else { return };
         let part = Write::Consume(Consume {
             tenant: self.tenant,
+            fence: Fence::FIRST,
             name: name.clone(),
             standing: standing.clone(),
         });
@@ -216,9 +217,9 @@ impl TenantActor {
             }
             reply.send(outcome.map(|()| standing).map_err(|error| match error {
                 WriteError::Store(error) => error.into(),
-                other @ (WriteError::HeadMoved { .. } | WriteError::AnswerTaken) => {
-                    StoreError::Unavailable(other.to_string()).into()
-                }
+                other @ (WriteError::HeadMoved { .. }
+                | WriteError::Fenced { .. }
+                | WriteError::AnswerTaken) => StoreError::Unavailable(other.to_string()).into(),
             }));
         }));
     }

@@ -11,6 +11,7 @@ use std::{
 use actix::prelude::*;
 use domain::{
     event::Event,
+    fence::Fence,
     filter::{KindIndex, TypeFilter},
     ids::{TenantId, WorkspaceId},
     position::Position,
@@ -172,6 +173,7 @@ impl Dispatcher {
             .collect();
         Dispatch {
             tenant,
+            fence: Fence::FIRST,
             position: self.dispatched,
             woken,
             rested,

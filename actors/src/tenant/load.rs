@@ -11,6 +11,7 @@ use std::{
 use actix::prelude::*;
 use domain::{
     dedup::{DedupWindow, Loaded, WINDOW},
+    fence::Fence,
     ids::{EventId, TenantId, WorkspaceId},
     merkle::{Fetch, Frontier, frontier_needs},
     position::{Position, Seq},
@@ -182,6 +183,7 @@ async fn let_land(shared: &TenantContext, tenant: TenantId, region: Region) {
     loop {
         let part = Write::Dispatch(Dispatch {
             tenant,
+            fence: Fence::FIRST,
             position: Position::ZERO,
             woken: Vec::new(),
             rested: Vec::new(),

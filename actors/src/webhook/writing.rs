@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use domain::{position::Position, region::Region};
+use domain::{fence::Fence, position::Position, region::Region};
 use store::log::{Dispatch, Replay, Settle, WebhookProgress, Write, WriteError};
 use tracing::{info, warn};
 
@@ -104,6 +104,7 @@ fn parts(key: WebhookKey, ready: &Ready, batch: &mut Batch) -> Vec<Write> {
         // land without the outcomes, its cursor must not have passed them.
         parts.push(Write::Dispatch(Dispatch {
             tenant: key.tenant,
+            fence: Fence::FIRST,
             position: Position::ZERO,
             woken: vec![(key.no, ready.slots.cursor_on_disk())],
             rested: Vec::new(),
@@ -112,6 +113,7 @@ fn parts(key: WebhookKey, ready: &Ready, batch: &mut Batch) -> Vec<Write> {
     let settlement = &mut batch.settlement;
     parts.push(Write::Settle(Settle {
         tenant: key.tenant,
+        fence: Fence::FIRST,
         progress: WebhookProgress {
             webhook: key.no,
             cursor,
@@ -124,6 +126,7 @@ fn parts(key: WebhookKey, ready: &Ready, batch: &mut Batch) -> Vec<Write> {
     }));
     let replays = batch.replays.iter().map(|replay| Write::Replay {
         tenant: key.tenant,
+        fence: Fence::FIRST,
         replay: replay.clone(),
     });
     parts.extend(replays);

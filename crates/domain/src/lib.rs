@@ -11,6 +11,7 @@ pub mod dedup;
 pub mod event;
 pub mod event_id;
 pub mod export;
+pub mod fence;
 pub mod filter;
 pub mod ids;
 pub mod json;

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use domain::{
     breaker::Breaker,
     event::Event,
+    fence::Fence,
     ids::{TenantId, WorkspaceId},
     merkle::TreeNode,
     position::Position,
@@ -18,6 +19,9 @@ use super::{Attempt, Consumer, ConsumerName, Exception, Replay, WebhookNo};
 use crate::StoreError;
 
 /// One part of a commit.
+///
+/// An append needs no fence, because it compares and swaps the log's head. All other parts carry the fence under which their
+/// writer holds the tenant; see [`WriteError::Fenced`].
 #[derive(Clone, Debug)]
 pub enum Write {
     /// Events at the end of a tenant's log.
@@ -32,6 +36,8 @@ pub enum Write {
     Replay {
         /// Whose it is.
         tenant: TenantId,
+        /// The fence under which the tenant is held.
+        fence: Fence,
         /// All of it.
         replay: Replay,
     },
@@ -39,6 +45,8 @@ pub enum Write {
     ForgetWebhook {
         /// Whose it was.
         tenant: TenantId,
+        /// The fence under which the tenant is held.
+        fence: Fence,
         /// Its number.
         webhook: WebhookNo,
     },
@@ -68,6 +76,12 @@ pub enum WriteError {
         /// Where it does end.
         head: Position,
     },
+    /// Somebody else holds the tenant by now: a part with a higher fence was written before. Stop working for the tenant.
+    #[error("the tenant is held under fence {held}: this writer has been replaced")]
+    Fenced {
+        /// The highest fence that was written.
+        held: Fence,
+    },
     /// The idempotency key has been answered already.
     #[error("the idempotency key has an answer already")]
     AnswerTaken,
@@ -96,6 +110,8 @@ pub struct IdempotentAnswer {
 pub struct Settle {
     /// Whose webhook.
     pub tenant: TenantId,
+    /// The fence under which the tenant is held.
+    pub fence: Fence,
     /// Which one, and where it stands now. Its cursor never moves back; `has_work` is not written.
     pub progress: WebhookProgress,
     /// Attempts to log.
@@ -125,6 +141,8 @@ pub struct WebhookProgress {
 pub struct Dispatch {
     /// Whose webhooks.
     pub tenant: TenantId,
+    /// The fence under which the tenant is held.
+    pub fence: Fence,
     /// Every event up to here has been matched against every webhook.
     pub position: Position,
     /// Webhooks that were given work since the last mark, with the position before their first event: from now on they have
@@ -139,6 +157,8 @@ pub struct Dispatch {
 pub struct Consume {
     /// Whose consumer.
     pub tenant: TenantId,
+    /// The fence under which the tenant is held.
+    pub fence: Fence,
     /// Which one.
     pub name: ConsumerName,
     /// Its standing from now on.

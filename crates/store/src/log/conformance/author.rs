@@ -150,7 +150,8 @@ pub async fn commit_one(log: &dyn RegionLog, part: Write) {
 pub fn moved_head(outcome: &Result<(), WriteError>) -> Option<Position> {
     match outcome {
         Err(WriteError::HeadMoved { head }) => Some(*head),
-        Ok(()) | Err(WriteError::AnswerTaken | WriteError::Store(_)) => None,
+        Ok(())
+        | Err(WriteError::AnswerTaken | WriteError::Fenced { .. } | WriteError::Store(_)) => None,
     }
 }
 

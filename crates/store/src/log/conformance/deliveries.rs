@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{breaker::Breaker, position::Position};
+use domain::{breaker::Breaker, fence::Fence, position::Position};
 
 use super::{
     Ground,
@@ -52,6 +52,7 @@ pub fn exception(webhook: WebhookNo, position: u64, state: DeliveryState) -> Exc
 pub fn settle(webhook: WebhookNo, cursor: u64) -> Settle {
     Settle {
         tenant: tenant(1),
+        fence: Fence::FIRST,
         progress: WebhookProgress {
             webhook,
             cursor: Position::new(cursor),

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use domain::{breaker::Breaker, ids::ReplayId, position::Position};
+use domain::{breaker::Breaker, fence::Fence, ids::ReplayId, position::Position};
 use uuid::Uuid;
 
 use super::{
@@ -19,6 +19,7 @@ fn dispatch(position: u64, woken: &[(WebhookNo, u64)]) -> Write {
     let woken = woken.iter();
     Write::Dispatch(Dispatch {
         tenant: tenant(1),
+        fence: Fence::FIRST,
         position: Position::new(position),
         woken: woken
             .map(|(webhook, at)| (*webhook, Position::new(*at)))
@@ -30,6 +31,7 @@ fn dispatch(position: u64, woken: &[(WebhookNo, u64)]) -> Write {
 fn rest(webhook: WebhookNo) -> Write {
     Write::Dispatch(Dispatch {
         tenant: tenant(1),
+        fence: Fence::FIRST,
         position: Position::ZERO,
         woken: Vec::new(),
         rested: vec![webhook],
@@ -256,6 +258,7 @@ pub fn full_settle(webhook: WebhookNo) -> Vec<Write> {
     ];
     let replay = Write::Replay {
         tenant: tenant(1),
+        fence: Fence::FIRST,
         replay: replay(webhook.0.into(), webhook),
     };
     vec![Write::Settle(part), replay]
@@ -269,6 +272,7 @@ pub async fn a_forgotten_webhook_leaves_nothing(ground: &dyn Ground) {
     }
     let forget = |webhook| Write::ForgetWebhook {
         tenant: tenant(1),
+        fence: Fence::FIRST,
         webhook,
     };
     commit_one(&*log, forget(HOOK)).await;
@@ -287,6 +291,7 @@ pub async fn replays_are_replaced_as_a_whole(ground: &dyn Ground) {
     let log = ground.open().await;
     let write = |replay: &Replay| Write::Replay {
         tenant: tenant(1),
+        fence: Fence::FIRST,
         replay: replay.clone(),
     };
     let (first, second) = (replay(1, HOOK), replay(2, OTHER));

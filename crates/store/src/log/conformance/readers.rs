@@ -1,6 +1,7 @@
 //! Consumers, the walls between tenants, and what operators call.
 
 use domain::{
+    fence::Fence,
     filter::EventFilter,
     position::{Position, Seq},
     time::Timestamp,
@@ -30,6 +31,7 @@ fn name(name: &str, workspace_no: Option<u128>) -> ConsumerName {
 fn consume(number: u128, name: ConsumerName, cursor: u64, acked: &[u64]) -> Write {
     Write::Consume(Consume {
         tenant: tenant(number),
+        fence: Fence::FIRST,
         name,
         standing: Consumer {
             cursor: Position::new(cursor),
@@ -182,22 +184,26 @@ pub async fn a_foreign_tenant_changes_nothing(ground: &dyn Ground) {
         Write::Settle(part),
         Write::Dispatch(Dispatch {
             tenant: tenant(2),
+            fence: Fence::FIRST,
             position: Position::new(9),
             woken: vec![(HOOK, Position::new(9))],
             rested: Vec::new(),
         }),
         Write::Dispatch(Dispatch {
             tenant: tenant(2),
+            fence: Fence::FIRST,
             position: Position::new(9),
             woken: Vec::new(),
             rested: vec![HOOK],
         }),
         Write::Replay {
             tenant: tenant(2),
+            fence: Fence::FIRST,
             replay: stolen,
         },
         Write::ForgetWebhook {
             tenant: tenant(2),
+            fence: Fence::FIRST,
             webhook: HOOK,
         },
     ];

@@ -49,10 +49,12 @@ impl Writer {
             Write::Consume(consume) => {
                 fold.consume(self.tenant_no(consume.tenant, batch).await?, consume);
             }
-            Write::Replay { tenant, replay } => {
+            Write::Replay { tenant, replay, .. } => {
                 fold.replay(self.tenant_no(*tenant, batch).await?, replay);
             }
-            Write::ForgetWebhook { tenant, webhook } => {
+            Write::ForgetWebhook {
+                tenant, webhook, ..
+            } => {
                 fold.forget(self.tenant_no(*tenant, batch).await?, *webhook);
             }
         }
