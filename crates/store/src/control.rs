@@ -1,7 +1,8 @@
 //! The control plane: tenants, keys, workspaces, webhooks, answers to repeated requests, and who did what.
 //!
-//! One SQL text for every database (DESIGN §6), in the portable subset that `migrations/control` describes. Decides no
-//! policy: what a plan allows comes in as a number, secrets come in sealed, and time comes in as an argument.
+//! One SQL text for every database (DESIGN §6), in the portable subset that `migrations/control` describes. Several
+//! nodes may work on one server at the same time: what each of them owns is in leases. Decides no policy: what a plan
+//! allows comes in as a number, secrets come in sealed, and time comes in as an argument.
 
 mod audit;
 mod columns;
@@ -9,7 +10,9 @@ mod counters;
 mod database;
 mod failure;
 mod keys;
+mod leases;
 mod reservations;
+mod sessions;
 mod tenants;
 mod webhooks;
 mod workspaces;
@@ -24,13 +27,15 @@ use tokio::time::Instant;
 
 pub use self::{
     audit::{AuditEntry, AuditFilter, RecordedAudit},
+    leases::{Before, Claim, LeaseKey, LeaseKind, Owner},
     reservations::{Answer, Reservation, Reserve},
+    sessions::{NodeSession, Renewal, SessionId},
     tenants::{NewTenant, Tenant, TenantChange},
     webhooks::SealedWebhook,
     workspaces::{NewWorkspace, Workspace},
 };
 use self::{columns::number, database::Database, failure::Outcome as _};
-use crate::StoreError;
+use crate::{Migrated, PostgresOptions, StoreError};
 
 /// The control plane on one database. Cheap to clone; every clone is the same.
 #[derive(Clone, Debug)]
@@ -54,8 +59,9 @@ const COUNTS: &str = "
            (SELECT COUNT(*) FROM api_keys WHERE last_used_at >= $1) AS keys_used";
 
 impl Control {
-    /// Opens the database, such as `sqlite:data/control.db`, and brings its schema up to date. A file that is not there
-    /// is made; its folder must be there.
+    /// Opens the database, such as `sqlite:data/control.db` or `postgres://host/database`, and brings its schema up to
+    /// date. A file that is not there is made; its folder must be there. On a server, everything is in the schema
+    /// `trunkline`.
     ///
     /// Refuses a schema that is newer than this program, because it could not know what it would spoil.
     pub async fn open(url: &str) -> Result<Control, StoreError> {
@@ -63,6 +69,24 @@ impl Control {
         Ok(Control {
             database: Arc::new(database),
         })
+    }
+
+    /// The same on a server, with its pool and timeouts. Connections live on the runtime on which this is called.
+    pub async fn open_postgres(options: &PostgresOptions) -> Result<Control, StoreError> {
+        let database = Database::open_postgres(options).await?;
+        Ok(Control {
+            database: Arc::new(database),
+        })
+    }
+
+    /// Brings the schema up to date and does nothing else. Says where it stood and stands.
+    pub async fn migrate(url: &str) -> Result<Migrated, StoreError> {
+        Database::migrate(url).await
+    }
+
+    /// The same on a server.
+    pub async fn migrate_postgres(options: &PostgresOptions) -> Result<Migrated, StoreError> {
+        Database::migrate_postgres(options).await
     }
 
     /// Waits for what runs, flushes and closes. Later calls fail with [`StoreError::Unavailable`].
@@ -74,7 +98,7 @@ impl Control {
     pub async fn ping(&self) -> Result<Duration, StoreError> {
         let asked_at = Instant::now();
         sqlx::query(PING)
-            .fetch_one(self.database.reader())
+            .fetch_one(&mut self.database.reader().await?)
             .await
             .or_fail()?;
         Ok(asked_at.elapsed())
@@ -87,7 +111,7 @@ impl Control {
     ) -> Result<ControlCounts, StoreError> {
         let row = sqlx::query(COUNTS)
             .bind(used_since.micros())
-            .fetch_one(self.database.reader())
+            .fetch_one(&mut self.database.reader().await?)
             .await
             .or_fail()?;
         Ok(ControlCounts {

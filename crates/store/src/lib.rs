@@ -7,5 +7,9 @@ pub mod checkpoints;
 pub mod control;
 pub mod error;
 pub mod log;
+pub mod migrated;
+pub mod postgres;
 
 pub use error::StoreError;
+pub use migrated::Migrated;
+pub use postgres::PostgresOptions;

@@ -6,8 +6,11 @@
 #[cfg(test)]
 pub mod conformance;
 mod delivery;
+mod fold;
+pub mod postgres;
 mod read;
 pub mod sqlite;
+mod stored;
 mod write;
 
 use std::time::Duration;
@@ -136,6 +139,12 @@ pub trait RegionLog: Send + Sync + 'static {
     async fn tenants_with_work(&self) -> Result<Vec<TenantId>, StoreError>;
     /// Where every webhook of the tenant stands that has ever had work.
     async fn webhook_progress(&self, tenant: TenantId) -> Result<Vec<WebhookProgress>, StoreError>;
+    /// Where one webhook of the tenant stands; `None` if it has never had work.
+    async fn webhook_progress_of(
+        &self,
+        tenant: TenantId,
+        webhook: WebhookNo,
+    ) -> Result<Option<WebhookProgress>, StoreError>;
     /// Positions above `above` that have been settled for the webhook (delivered or dead), ascending.
     async fn settled_above(
         &self,

@@ -11,7 +11,7 @@ use super::{
     Control,
     columns::{big, json, maybe_parsed, maybe_text, number, parsed, text, time, to_json},
     counters::bump,
-    failure::Outcome as _,
+    failure::{Failed, Outcome as _},
 };
 use crate::StoreError;
 
@@ -79,6 +79,10 @@ const LIST: &str = "
 impl Control {
     /// Appends an entry and answers its place in the tenant's audit log.
     pub async fn append_audit(&self, entry: &AuditEntry) -> Result<u64, StoreError> {
+        self.database.again(|| self.try_to_append(entry)).await
+    }
+
+    async fn try_to_append(&self, entry: &AuditEntry) -> Result<u64, Failed> {
         let mut transaction = self.database.begin().await?;
         let no = bump(&mut transaction, &format!("audit_log.no/{}", entry.tenant)).await?;
         sqlx::query(APPEND)
@@ -95,7 +99,7 @@ impl Control {
             .execute(&mut *transaction)
             .await
             .or_dangling("tenant")?;
-        transaction.commit().await.or_fail()?;
+        transaction.commit().await.or_collide()?;
         Ok(no.unsigned_abs())
     }
 
@@ -116,7 +120,7 @@ impl Control {
             .bind(filter.from.map_or(i64::MIN, Timestamp::micros))
             .bind(filter.to.map_or(i64::MAX, Timestamp::micros))
             .bind(i64::from(limit))
-            .fetch_all(self.database.reader())
+            .fetch_all(&mut self.database.reader().await?)
             .await
             .or_fail()?;
         rows.iter().map(from_row).collect()

@@ -2,8 +2,10 @@
 
 use sqlx::AnyConnection;
 
-use super::{columns::number, failure::Outcome as _};
-use crate::StoreError;
+use super::{
+    columns::number,
+    failure::{Failed, Outcome as _},
+};
 
 const BUMP: &str = "
     INSERT INTO counters (name, value)
@@ -16,7 +18,11 @@ const BUMP: &str = "
 ///
 /// Holds the counter's row until the transaction ends: whoever takes a number of the same counter waits, and then sees
 /// what this transaction wrote. A transaction that rolls back gives its number back.
-pub(super) async fn bump(on: &mut AnyConnection, name: &str) -> Result<i64, StoreError> {
-    let row = sqlx::query(BUMP).bind(name).fetch_one(on).await.or_fail()?;
-    number(&row, "value")
+pub(super) async fn bump(on: &mut AnyConnection, name: &str) -> Result<i64, Failed> {
+    let row = sqlx::query(BUMP)
+        .bind(name)
+        .fetch_one(on)
+        .await
+        .or_collide()?;
+    Ok(number(&row, "value")?)
 }

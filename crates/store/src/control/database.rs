@@ -1,168 +1,252 @@
 //! Opens the database of the control plane, and keeps writers out of each other's way.
 //!
-//! Knows the databases by their URL; nothing beside this file does. Runs no query of its own but settings.
+//! Knows the databases by their URL; nothing beside this folder does. Runs no query of its own but settings.
 
-use std::time::Duration;
+mod patient;
+mod postgres;
+mod schema;
+mod sqlite;
 
-use sqlx::{
-    Any, AnyConnection, AnyPool, ConnectOptions as _, Connection as _, Executor as _, Transaction,
-    any::{AnyConnectOptions, AnyPoolOptions},
-    migrate::Migrator,
-};
+use std::{future::Future, time::Duration};
 
-use super::failure::{Outcome as _, migration_failed};
-use crate::StoreError;
+use sqlx::{Any, AnyPool, Transaction};
+use tokio::{runtime::Handle, time::timeout};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/control");
+pub(super) use self::patient::Patient;
+use super::failure::{Failed, Outcome as _};
+use crate::{Migrated, PostgresOptions, StoreError};
 
-/// Connections that read.
-const READERS_MAX: u32 = 4;
-/// How long a call waits for its turn.
-const TURN_WITHIN: Duration = Duration::from_secs(10);
+/// How often a transaction is tried again that another one stood in the way of.
+const COLLISIONS_MAX: u32 = 8;
 
-/// What every connection to `SQLite` is told. Order matters: whoever switches to the write-ahead log has to wait for
-/// others.
-const SQLITE_SETTINGS: &str = "
-    PRAGMA busy_timeout = 5000;
-    PRAGMA journal_mode = WAL;
-    PRAGMA synchronous = FULL;
-    PRAGMA foreign_keys = ON;
-    PRAGMA cache_size = -1024;";
+/// What is said of a server that neither did nor refused what it was asked for.
+const NO_ANSWER: &str = "it did not answer in time";
+
+/// Which database it is, where that makes a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// One file, and one writer at a time.
+    Sqlite,
+    /// A server, with many writers from many nodes.
+    Postgres,
+}
 
 /// One database: where to write, and where to read.
 #[derive(Debug)]
 pub(super) struct Database {
+    kind: Kind,
     writer: AnyPool,
     reader: AnyPool,
-    begin: &'static str,
+    sessions: AnyPool,
+    /// Of a server; what lies on this machine always answers, to whoever asks.
+    home: Option<Home>,
+}
+
+/// What only connections to a server need.
+#[derive(Debug)]
+struct Home {
+    /// Where they live: the runtime on which the database was opened.
+    runtime: Handle,
+    /// How long a call may take before its outcome is unknown.
+    patience: Duration,
 }
 
 impl Database {
     /// Opens the database and brings its schema up to date.
     pub(super) async fn open(url: &str) -> Result<Database, StoreError> {
-        sqlx::any::install_default_drivers();
-        let options: AnyConnectOptions = sqlite_url(url)?.parse().or_fail()?;
-        let options = options.disable_statement_logging();
-        migrate(&options).await?;
-        // SQLite has one writer at a time anyway. Waiting for a turn in our own queue is fair and costs nothing;
-        // waiting for a lock of the file is neither.
-        let writer = sqlite_pool(1)
-            .connect_with(options.clone())
-            .await
-            .or_fail()?;
-        let reader = sqlite_pool(READERS_MAX)
-            .connect_with(options)
-            .await
-            .or_fail()?;
+        if is_postgres(url) {
+            return Database::open_postgres(&PostgresOptions::new(url)).await;
+        }
+        let options = sqlite::options(url)?;
+        schema::migrate(&options, &sqlite::SETUP).await?;
+        let (writer, reader) = sqlite::pools(&options).await?;
         Ok(Database {
+            kind: Kind::Sqlite,
+            sessions: writer.clone(),
             writer,
             reader,
-            // A transaction that reads before it writes must not find that another process wrote in between.
-            begin: "BEGIN IMMEDIATE",
+            home: None,
         })
     }
 
+    /// Opens a database on a server and brings its schema up to date.
+    pub(super) async fn open_postgres(options: &PostgresOptions) -> Result<Database, StoreError> {
+        let connect = postgres::options(options)?;
+        Database::migrate_postgres(options).await?;
+        let pools = postgres::pools(&connect, options).await?;
+        Ok(Database {
+            kind: Kind::Postgres,
+            writer: pools.work.clone(),
+            reader: pools.work,
+            sessions: pools.sessions,
+            home: Some(Home {
+                runtime: Handle::current(),
+                patience: options.connect_timeout + options.statement_timeout,
+            }),
+        })
+    }
+
+    /// Brings the schema up to date, and does nothing else.
+    pub(super) async fn migrate(url: &str) -> Result<Migrated, StoreError> {
+        if is_postgres(url) {
+            return Database::migrate_postgres(&PostgresOptions::new(url)).await;
+        }
+        schema::migrate(&sqlite::options(url)?, &sqlite::SETUP).await
+    }
+
+    /// The same on a server.
+    pub(super) async fn migrate_postgres(
+        options: &PostgresOptions,
+    ) -> Result<Migrated, StoreError> {
+        let connect = postgres::options(options)?;
+        // A migration may take as long as it takes, but a server that is not there is told from one that works.
+        let reached = schema::reach(&connect);
+        within(
+            options.connect_timeout,
+            reached,
+            "the server does not answer",
+        )
+        .await?;
+        schema::migrate(&connect, &postgres::SETUP).await
+    }
+
     /// For statements that write by themselves.
-    pub(super) fn writer(&self) -> &AnyPool {
-        &self.writer
+    pub(super) async fn writer(&self) -> Result<Patient, StoreError> {
+        self.acquire(&self.writer).await
     }
 
     /// For statements that read. They see everything that was written before.
-    pub(super) fn reader(&self) -> &AnyPool {
-        &self.reader
+    pub(super) async fn reader(&self) -> Result<Patient, StoreError> {
+        self.acquire(&self.reader).await
+    }
+
+    /// For what keeps a session alive: it waits neither behind requests of clients nor behind claims.
+    pub(super) async fn sessions(&self) -> Result<Patient, StoreError> {
+        self.acquire(&self.sessions).await
     }
 
     /// Begins a transaction that writes. Dropped before it is committed, it never was.
     pub(super) async fn begin(&self) -> Result<Transaction<'static, Any>, StoreError> {
-        self.writer.begin_with(self.begin).await.or_fail()
+        self.begin_on(&self.writer).await
+    }
+
+    /// The same, beside requests of clients and claims.
+    pub(super) async fn begin_for_sessions(&self) -> Result<Transaction<'static, Any>, StoreError> {
+        self.begin_on(&self.sessions).await
+    }
+
+    /// The statement that fits this database, for the few that cannot be one text.
+    pub(super) fn choose(&self, sqlite: &'static str, postgres: &'static str) -> &'static str {
+        match self.kind {
+            Kind::Sqlite => sqlite,
+            Kind::Postgres => postgres,
+        }
+    }
+
+    /// Waits for an outcome for as long as a living server can need. After that it is unknown.
+    pub(super) async fn patiently<T>(
+        &self,
+        call: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        match &self.home {
+            None => call.await,
+            Some(home) => within(home.patience, call, NO_ANSWER).await,
+        }
+    }
+
+    /// Runs an attempt at a transaction, patiently, and again for as long as other transactions stand in its way.
+    pub(super) async fn again<T, A>(&self, attempt: impl FnMut() -> A) -> Result<T, StoreError>
+    where
+        A: Future<Output = Result<T, Failed>>,
+    {
+        self.patiently(again(attempt)).await
     }
 
     /// Waits for what runs and closes.
     pub(super) async fn close(&self) {
+        self.sessions.close().await;
         self.reader.close().await;
-        // The last connection to close folds the write-ahead log into the file.
+        // The last connection to close folds SQLite's write-ahead log into the file.
         self.writer.close().await;
     }
-}
 
-/// Brings the schema up to date, on a connection of its own: a pool would try a file that cannot be read again and
-/// again, and not say what is wrong with it.
-async fn migrate(options: &AnyConnectOptions) -> Result<(), StoreError> {
-    let mut connection = AnyConnection::connect_with(options).await.or_fail()?;
-    connection.execute(SQLITE_SETTINGS).await.or_fail()?;
-    MIGRATIONS
-        .run(&mut connection)
-        .await
-        .map_err(|error| migration_failed(&error))?;
-    connection.close().await.or_fail()
-}
-
-fn sqlite_pool(connections_max: u32) -> AnyPoolOptions {
-    AnyPoolOptions::new()
-        .max_connections(connections_max)
-        .acquire_timeout(TURN_WITHIN)
-        // A connection to a file does not go away while nobody looks.
-        .test_before_acquire(false)
-        // A full disk makes SQLite roll back by itself, of which the driver's count of open transactions learns
-        // nothing: such a connection could never begin another one. It makes room for a fresh one.
-        .before_acquire(|connection: &mut AnyConnection, _| {
-            let is_of_use = !connection.is_in_transaction();
-            Box::pin(async move { Ok(is_of_use) })
-        })
-        .after_connect(|connection: &mut AnyConnection, _| {
-            Box::pin(async move {
-                connection.execute(SQLITE_SETTINGS).await?;
-                Ok(())
-            })
-        })
-}
-
-/// The URL as the driver wants it, so that a file that is not there is made.
-fn sqlite_url(url: &str) -> Result<String, StoreError> {
-    let refuse = |why: &str| Err(StoreError::Unavailable(why.to_owned()));
-    let Some(path) = url.strip_prefix("sqlite:") else {
-        return refuse("the control plane needs a URL such as sqlite:data/control.db");
-    };
-    let path = path.strip_prefix("//").unwrap_or(path);
-    if path.is_empty() || path.starts_with(":memory:") || path.contains("mode=memory") {
-        // Every connection would see a database of its own, and none would outlive the process.
-        return refuse("the control plane needs a file, such as sqlite:data/control.db");
-    }
-    Ok(match path.split_once('?') {
-        None => format!("sqlite:{path}?mode=rwc"),
-        Some(_) => format!("sqlite:{path}"),
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_file_that_is_not_there_is_made_unless_the_url_says_otherwise() {
-        for (given, wanted) in [
-            ("sqlite:a.db", "sqlite:a.db?mode=rwc"),
-            ("sqlite://a.db", "sqlite:a.db?mode=rwc"),
-            ("sqlite:///var/a.db", "sqlite:/var/a.db?mode=rwc"),
-            ("sqlite:a.db?mode=rw", "sqlite:a.db?mode=rw"),
-        ] {
-            assert_eq!(sqlite_url(given).unwrap(), wanted);
+    async fn begin_on(&self, pool: &AnyPool) -> Result<Transaction<'static, Any>, StoreError> {
+        // SQLite: a transaction that reads before it writes must not find that another process wrote in between.
+        // PostgreSQL: each statement sees what was committed before it; what must not change in between is locked.
+        let begin = self.choose("BEGIN IMMEDIATE", "BEGIN ISOLATION LEVEL READ COMMITTED");
+        match &self.home {
+            None => pool.begin_with(begin).await.or_fail(),
+            Some(home) => {
+                let pool = pool.clone();
+                at_home(home, async move { pool.begin_with(begin).await }).await
+            }
         }
     }
 
-    #[test]
-    fn what_is_no_file_is_refused() {
-        for url in [
-            "a.db",
-            "sqlite:",
-            "sqlite::memory:",
-            "sqlite:a?mode=memory",
-            "mysql:a",
-        ] {
-            assert!(
-                matches!(sqlite_url(url), Err(StoreError::Unavailable(_))),
-                "{url}"
-            );
+    async fn acquire(&self, pool: &AnyPool) -> Result<Patient, StoreError> {
+        let connection = match &self.home {
+            None => pool.acquire().await.or_fail()?,
+            Some(home) => at_home(home, pool.acquire()).await?,
+        };
+        let patience = self.home.as_ref().map(|home| home.patience);
+        Ok(Patient::new(connection, patience))
+    }
+
+    /// The pool that writes, for tests that look behind the scenes.
+    #[cfg(test)]
+    pub(super) fn pool(&self) -> &AnyPool {
+        &self.writer
+    }
+
+    /// Both pools.
+    #[cfg(test)]
+    pub(super) fn pools(&self) -> [&AnyPool; 2] {
+        [&self.writer, &self.reader]
+    }
+}
+
+/// Does what may open a connection on the runtime that is to drive it: one that was opened on the thread of whoever asked
+/// first would stand still whenever that thread is busy, and break when it ends.
+async fn at_home<T: Send + 'static>(
+    Home { runtime, patience }: &Home,
+    call: impl Future<Output = Result<T, sqlx::Error>> + Send + 'static,
+) -> Result<T, StoreError> {
+    // Within the limit there too: nobody ends a call that runs elsewhere.
+    match runtime.spawn(timeout(*patience, call)).await {
+        Ok(Ok(outcome)) => outcome.or_fail(),
+        Ok(Err(_elapsed)) => Err(StoreError::Unavailable(NO_ANSWER.to_owned())),
+        Err(_ended) => Err(StoreError::Unavailable(
+            "the threads of its connections have ended".to_owned(),
+        )),
+    }
+}
+
+/// Runs an attempt again for as long as other transactions stand in its way. Nothing of a failed attempt remains.
+async fn again<T, A>(mut attempt: impl FnMut() -> A) -> Result<T, StoreError>
+where
+    A: Future<Output = Result<T, Failed>>,
+{
+    let mut left = COLLISIONS_MAX;
+    loop {
+        match attempt().await {
+            Err(Failed::Collided(_)) if left > 0 => left -= 1,
+            outcome => return outcome.map_err(StoreError::from),
         }
+    }
+}
+
+/// Whether a URL names a server.
+fn is_postgres(url: &str) -> bool {
+    url.starts_with("postgres://") || url.starts_with("postgresql://")
+}
+
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, StoreError>>,
+    otherwise: &str,
+) -> Result<T, StoreError> {
+    match timeout(limit, call).await {
+        Ok(outcome) => outcome,
+        Err(_elapsed) => Err(StoreError::Unavailable(otherwise.to_owned())),
     }
 }

@@ -49,6 +49,29 @@ pub(super) fn migration_failed(error: &MigrateError) -> StoreError {
     StoreError::Corrupt(format!("its schema: {error}"))
 }
 
+/// Why an attempt at a transaction came to nothing.
+#[derive(Debug)]
+pub(super) enum Failed {
+    /// Another transaction stood in its way: the same attempt may work now.
+    Collided(StoreError),
+    /// It would fail again.
+    For(StoreError),
+}
+
+impl From<StoreError> for Failed {
+    fn from(error: StoreError) -> Failed {
+        Failed::For(error)
+    }
+}
+
+impl From<Failed> for StoreError {
+    fn from(failed: Failed) -> StoreError {
+        match failed {
+            Failed::Collided(error) | Failed::For(error) => error,
+        }
+    }
+}
+
 /// What a call of the database came to, in words of the store.
 pub(super) trait Outcome<T> {
     /// Any failure as [`failed`] reads it.
@@ -63,6 +86,8 @@ pub(super) trait Outcome<T> {
         words: impl FnOnce() -> String,
         what: &'static str,
     ) -> Result<T, StoreError>;
+    /// Any failure, with the word whether it was a collision.
+    fn or_collide(self) -> Result<T, Failed>;
 }
 
 impl<T> Outcome<T> for Result<T, Error> {
@@ -100,6 +125,18 @@ impl<T> Outcome<T> for Result<T, Error> {
             outcome => outcome.or_taken(words),
         }
     }
+
+    fn or_collide(self) -> Result<T, Failed> {
+        self.map_err(|error| {
+            let is_collision = is_collision(&error);
+            let error = failed(&error);
+            if is_collision {
+                Failed::Collided(error)
+            } else {
+                Failed::For(error)
+            }
+        })
+    }
 }
 
 /// Says whether a row with the same unique value was there already.
@@ -114,6 +151,12 @@ fn is_dangling(error: &Error) -> bool {
     error
         .as_database_error()
         .is_some_and(DatabaseError::is_foreign_key_violation)
+}
+
+/// Says whether the server ended a transaction in favour of another one: `serialization_failure`, `deadlock_detected`.
+fn is_collision(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(DatabaseError::code);
+    matches!(code.as_deref(), Some("40001" | "40P01"))
 }
 
 fn of_database(error: &dyn DatabaseError) -> StoreError {

@@ -14,7 +14,7 @@ use super::{
     columns::{
         after, corrupt, json, maybe_parsed, maybe_time, number, parsed, text, time, to_json,
     },
-    failure::Outcome as _,
+    failure::{Failed, Outcome as _},
     tenants::Tenant,
 };
 use crate::StoreError;
@@ -121,9 +121,12 @@ impl Control {
         key: &KeyRecord,
         hash: &KeyHash,
     ) -> Result<(), StoreError> {
-        let mut transaction = self.database.begin().await?;
-        insert(&mut transaction, tenant, key, hash).await?;
-        transaction.commit().await.or_fail()
+        let add = async {
+            let mut transaction = self.database.begin().await?;
+            insert(&mut transaction, tenant, key, hash).await?;
+            transaction.commit().await.or_fail()
+        };
+        self.database.patiently(add).await
     }
 
     /// Finds a key and its tenant by the key's hash: the start of every request, before any tenant is known.
@@ -135,7 +138,7 @@ impl Control {
     ) -> Result<Option<(KeyRecord, Tenant)>, StoreError> {
         let row = sqlx::query(BY_HASH)
             .bind(hash.to_string())
-            .fetch_optional(self.database.reader())
+            .fetch_optional(&mut self.database.reader().await?)
             .await
             .or_fail()?;
         let Some(row) = row else { return Ok(None) };
@@ -159,7 +162,7 @@ impl Control {
             .bind(self::after(after))
             .bind(workspace.map(|workspace| workspace.to_string()))
             .bind(i64::from(limit))
-            .fetch_all(self.database.reader())
+            .fetch_all(&mut self.database.reader().await?)
             .await
             .or_fail()?;
         rows.iter().map(from_row).collect()
@@ -170,7 +173,7 @@ impl Control {
         sqlx::query(BY_ID)
             .bind(tenant.to_string())
             .bind(key.to_string())
-            .fetch_optional(self.database.reader())
+            .fetch_optional(&mut self.database.reader().await?)
             .await
             .or_fail()?
             .map(|row| from_row(&row))
@@ -194,7 +197,7 @@ impl Control {
             .bind(to_json(&changed.ip_allow))
             .bind(changed.expires_at.map(Timestamp::micros))
             .bind(if_version)
-            .fetch_optional(self.database.writer())
+            .fetch_optional(&mut self.database.writer().await?)
             .await
             .or_fail()?;
         self.changed_key(tenant, changed.id, row).await
@@ -213,7 +216,7 @@ impl Control {
             .bind(key.to_string())
             .bind(at.micros())
             .bind(if_version)
-            .fetch_optional(self.database.writer())
+            .fetch_optional(&mut self.database.writer().await?)
             .await
             .or_fail()?;
         self.changed_key(tenant, key, row).await
@@ -228,6 +231,17 @@ impl Control {
         old: KeyId,
         new: &KeyRecord,
         hash: &KeyHash,
+        grace_until: Timestamp,
+    ) -> Result<KeyRecord, StoreError> {
+        let rotate = self.replace_key(tenant, old, (new, hash), grace_until);
+        self.database.patiently(rotate).await
+    }
+
+    async fn replace_key(
+        &self,
+        tenant: TenantId,
+        old: KeyId,
+        (new, hash): (&KeyRecord, &KeyHash),
         grace_until: Timestamp,
     ) -> Result<KeyRecord, StoreError> {
         let mut transaction = self.database.begin().await?;
@@ -256,18 +270,22 @@ impl Control {
         // In one order everywhere, so that two nodes that touch the same keys wait for each other once.
         used.sort_unstable();
         for chunk in used.chunks(TOUCHED_AT_ONCE) {
-            let mut transaction = self.database.begin().await?;
-            for (key, used_at) in chunk {
-                sqlx::query(TOUCH)
-                    .bind(key.to_string())
-                    .bind(used_at.micros())
-                    .execute(&mut *transaction)
-                    .await
-                    .or_fail()?;
-            }
-            transaction.commit().await.or_fail()?;
+            self.database.again(|| self.try_to_touch(chunk)).await?;
         }
         Ok(())
+    }
+
+    async fn try_to_touch(&self, used: &[(KeyId, Timestamp)]) -> Result<(), Failed> {
+        let mut transaction = self.database.begin().await?;
+        for (key, used_at) in used {
+            sqlx::query(TOUCH)
+                .bind(key.to_string())
+                .bind(used_at.micros())
+                .execute(&mut *transaction)
+                .await
+                .or_collide()?;
+        }
+        transaction.commit().await.or_collide()
     }
 
     /// What a change came to: the row as it is now, or why there is none.

@@ -9,7 +9,7 @@ use sqlx::any::AnyRow;
 use super::{
     Control,
     columns::{maybe_number, maybe_text, text},
-    failure::Outcome as _,
+    failure::{Failed, Outcome as _},
 };
 use crate::StoreError;
 
@@ -20,7 +20,8 @@ pub struct Reservation {
     pub key_hash: [u8; 32],
     /// Over method, path and body: another request with the same key differs here.
     pub request_hash: [u8; 32],
-    /// Names the run of the process that works on it. A reservation of another run is one whose process is gone.
+    /// Names the run of the process that works on it: where several nodes share the control plane, its session. A
+    /// reservation of another run, which is no session that lives, is one whose process is gone.
     pub boot: String,
     /// When the key is free again.
     pub expires_at: Timestamp,
@@ -64,7 +65,11 @@ const TAKE: &str = "
     WHERE  reservations.expires_at <= $6
     OR     (reservations.status IS NULL
             AND reservations.boot <> excluded.boot
-            AND reservations.request_hash = excluded.request_hash)
+            AND reservations.request_hash = excluded.request_hash
+            AND NOT EXISTS (SELECT 1
+                            FROM   node_sessions
+                            WHERE  node_sessions.id = reservations.boot
+                            AND    node_sessions.expires_at > (SELECT now FROM database_clock)))
     RETURNING key_hash";
 
 const HOLDER: &str = "
@@ -107,6 +112,17 @@ impl Control {
         reservation: &Reservation,
         now: Timestamp,
     ) -> Result<Reserve, StoreError> {
+        self.database
+            .again(|| self.try_to_reserve(tenant, reservation, now))
+            .await
+    }
+
+    async fn try_to_reserve(
+        &self,
+        tenant: TenantId,
+        reservation: &Reservation,
+        now: Timestamp,
+    ) -> Result<Reserve, Failed> {
         // In one transaction: a conflict keeps the row as it is until it has been read.
         let mut transaction = self.database.begin().await?;
         let taken = sqlx::query(TAKE)
@@ -127,11 +143,11 @@ impl Control {
                     .bind(hex::encode(reservation.key_hash))
                     .fetch_one(&mut *transaction)
                     .await
-                    .or_fail()?;
+                    .or_collide()?;
                 held(&holder, reservation)?
             }
         };
-        transaction.commit().await.or_fail()?;
+        transaction.commit().await.or_collide()?;
         Ok(outcome)
     }
 
@@ -149,14 +165,14 @@ impl Control {
             .bind(reservation.boot.as_str())
             .bind(i64::from(answer.status))
             .bind(answer.body.as_str())
-            .execute(self.database.writer())
+            .execute(&mut self.database.writer().await?)
             .await
             .or_fail()?;
         Ok(done.rows_affected() > 0)
     }
 
     /// Gives the key back, because the work was not done: whoever asks again does it. An answer that is kept stays.
-    pub async fn release(
+    pub async fn release_reservation(
         &self,
         tenant: TenantId,
         reservation: &Reservation,
@@ -166,7 +182,7 @@ impl Control {
             .bind(hex::encode(reservation.key_hash))
             .bind(hex::encode(reservation.request_hash))
             .bind(reservation.boot.as_str())
-            .execute(self.database.writer())
+            .execute(&mut self.database.writer().await?)
             .await
             .or_fail()?;
         Ok(())
@@ -175,13 +191,18 @@ impl Control {
     /// Deletes reservations that have expired, of all tenants, and answers how many went. For the engine's own upkeep;
     /// bounded work a call.
     pub async fn sweep_reservations(&self, now: Timestamp) -> Result<u64, StoreError> {
-        let done = sqlx::query(SWEEP)
-            .bind(now.micros())
-            .bind(SWEPT_AT_ONCE)
-            .execute(self.database.writer())
+        // Two nodes that sweep at once may meet the same rows in different orders.
+        self.database
+            .again(|| async {
+                let done = sqlx::query(SWEEP)
+                    .bind(now.micros())
+                    .bind(SWEPT_AT_ONCE)
+                    .execute(&mut self.database.writer().await?)
+                    .await
+                    .or_collide()?;
+                Ok(done.rows_affected())
+            })
             .await
-            .or_fail()?;
-        Ok(done.rows_affected())
     }
 }
 

@@ -120,6 +120,17 @@ const LIST: &str = concat!(
     LIMIT  $2"
 );
 
+const OF_REGION: &str = concat!(
+    "
+    SELECT ",
+    columns!(),
+    "
+    FROM   tenants
+    WHERE  region = $1
+    ORDER BY id
+    LIMIT  1"
+);
+
 const UPDATE: &str = concat!(
     "
     UPDATE tenants
@@ -145,13 +156,16 @@ impl Control {
     ) -> Result<Tenant, StoreError> {
         let tenant = Tenant::from(new);
         let workspace = default_workspace.of(tenant.id);
-        let mut transaction = self.database.begin().await?;
-        insert(&mut transaction, &tenant).await?;
-        workspaces::insert(&mut transaction, &workspace).await?;
-        if let Some((key, hash)) = first_key {
-            keys::insert(&mut transaction, tenant.id, &key, &hash).await?;
-        }
-        transaction.commit().await.or_fail()?;
+        let make = async {
+            let mut transaction = self.database.begin().await?;
+            insert(&mut transaction, &tenant).await?;
+            workspaces::insert(&mut transaction, &workspace).await?;
+            if let Some((key, hash)) = first_key {
+                keys::insert(&mut transaction, tenant.id, &key, &hash).await?;
+            }
+            transaction.commit().await.or_fail()
+        };
+        self.database.patiently(make).await?;
         Ok(tenant)
     }
 
@@ -159,7 +173,7 @@ impl Control {
     pub async fn tenant(&self, tenant: TenantId) -> Result<Option<Tenant>, StoreError> {
         sqlx::query(BY_ID)
             .bind(tenant.to_string())
-            .fetch_optional(self.database.reader())
+            .fetch_optional(&mut self.database.reader().await?)
             .await
             .or_fail()?
             .map(|row| from_row(&row))
@@ -170,7 +184,7 @@ impl Control {
     pub async fn tenant_by_slug(&self, slug: &str) -> Result<Option<Tenant>, StoreError> {
         sqlx::query(BY_SLUG)
             .bind(slug)
-            .fetch_optional(self.database.reader())
+            .fetch_optional(&mut self.database.reader().await?)
             .await
             .or_fail()?
             .map(|row| from_row(&row))
@@ -186,10 +200,21 @@ impl Control {
         let rows = sqlx::query(LIST)
             .bind(self::after(after))
             .bind(i64::from(limit))
-            .fetch_all(self.database.reader())
+            .fetch_all(&mut self.database.reader().await?)
             .await
             .or_fail()?;
         rows.iter().map(from_row).collect()
+    }
+
+    /// Some tenant of a region, if there is one.
+    pub async fn a_tenant_of(&self, region: Region) -> Result<Option<Tenant>, StoreError> {
+        sqlx::query(OF_REGION)
+            .bind(region.name())
+            .fetch_optional(&mut self.database.reader().await?)
+            .await
+            .or_fail()?
+            .map(|row| from_row(&row))
+            .transpose()
     }
 
     /// Changes a tenant and answers what it is now. With `if_version`, only if that is its present version.
@@ -205,7 +230,7 @@ impl Control {
             .bind(change.plan.map(PlanName::name))
             .bind(change.suspended.map(i64::from))
             .bind(if_version)
-            .fetch_optional(self.database.writer())
+            .fetch_optional(&mut self.database.writer().await?)
             .await
             .or_fail()?;
         match row {

@@ -20,7 +20,7 @@ use super::{
         text, time, to_json,
     },
     counters::bump,
-    failure::Outcome as _,
+    failure::{Failed, Outcome as _},
 };
 use crate::StoreError;
 
@@ -119,6 +119,17 @@ impl Control {
         webhook: SealedWebhook,
         max: Option<u32>,
     ) -> Result<SealedWebhook, StoreError> {
+        self.database
+            .again(|| self.try_to_create(tenant, &webhook, max))
+            .await
+    }
+
+    async fn try_to_create(
+        &self,
+        tenant: TenantId,
+        webhook: &SealedWebhook,
+        max: Option<u32>,
+    ) -> Result<SealedWebhook, Failed> {
         let mut transaction = self.database.begin().await?;
         // Taking the number first makes others wait, so that the count below is still true when this transaction ends.
         let no = bump(&mut transaction, NUMBERS).await?;
@@ -129,10 +140,10 @@ impl Control {
             no: no.unsigned_abs(),
             tenant,
             version: 1,
-            ..webhook
+            ..webhook.clone()
         };
         insert(&mut transaction, &webhook).await?;
-        transaction.commit().await.or_fail()?;
+        transaction.commit().await.or_collide()?;
         Ok(webhook)
     }
 
@@ -147,7 +158,7 @@ impl Control {
             .bind(tenant.to_string())
             .bind(self::after(after))
             .bind(i64::from(limit))
-            .fetch_all(self.database.reader())
+            .fetch_all(&mut self.database.reader().await?)
             .await
             .or_fail()?;
         rows.iter().map(from_row).collect()
@@ -176,7 +187,7 @@ impl Control {
         sqlx::query(BY_ID)
             .bind(tenant.to_string())
             .bind(webhook.to_string())
-            .fetch_optional(self.database.reader())
+            .fetch_optional(&mut self.database.reader().await?)
             .await
             .or_fail()?
             .map(|row| from_row(&row))
@@ -192,7 +203,7 @@ impl Control {
         sqlx::query(BY_NO)
             .bind(tenant.to_string())
             .bind(big(no))
-            .fetch_optional(self.database.reader())
+            .fetch_optional(&mut self.database.reader().await?)
             .await
             .or_fail()?
             .map(|row| from_row(&row))
@@ -228,7 +239,7 @@ impl Control {
             .bind(previous.map(|(_, until)| until.micros()))
             .bind(changed.updated_at.micros())
             .bind(if_version)
-            .fetch_optional(self.database.writer())
+            .fetch_optional(&mut self.database.writer().await?)
             .await
             .or_dangling("workspace")?;
         match row {
@@ -250,7 +261,7 @@ impl Control {
             .bind(webhook.to_string())
             .bind(state.name())
             .bind(at.micros())
-            .fetch_optional(self.database.writer())
+            .fetch_optional(&mut self.database.writer().await?)
             .await
             .or_fail()?;
         let row = row.ok_or(StoreError::NotFound("webhook"))?;
@@ -268,7 +279,7 @@ impl Control {
             .bind(tenant.to_string())
             .bind(webhook.to_string())
             .bind(if_version)
-            .fetch_optional(self.database.writer())
+            .fetch_optional(&mut self.database.writer().await?)
             .await
             .or_fail()?;
         match row {

@@ -150,9 +150,12 @@ impl Control {
         new: NewWorkspace,
     ) -> Result<Workspace, StoreError> {
         let workspace = new.of(tenant);
-        let mut transaction = self.database.begin().await?;
-        insert(&mut transaction, &workspace).await?;
-        transaction.commit().await.or_fail()?;
+        let make = async {
+            let mut transaction = self.database.begin().await?;
+            insert(&mut transaction, &workspace).await?;
+            transaction.commit().await.or_fail()
+        };
+        self.database.patiently(make).await?;
         Ok(workspace)
     }
 
@@ -165,7 +168,7 @@ impl Control {
         sqlx::query(BY_ID)
             .bind(tenant.to_string())
             .bind(workspace.to_string())
-            .fetch_optional(self.database.reader())
+            .fetch_optional(&mut self.database.reader().await?)
             .await
             .or_fail()?
             .map(|row| from_row(&row))
@@ -181,7 +184,7 @@ impl Control {
         sqlx::query(BY_SLUG)
             .bind(tenant.to_string())
             .bind(slug)
-            .fetch_optional(self.database.reader())
+            .fetch_optional(&mut self.database.reader().await?)
             .await
             .or_fail()?
             .map(|row| from_row(&row))
@@ -199,7 +202,7 @@ impl Control {
             .bind(tenant.to_string())
             .bind(self::after(after))
             .bind(i64::from(limit))
-            .fetch_all(self.database.reader())
+            .fetch_all(&mut self.database.reader().await?)
             .await
             .or_fail()?;
         rows.iter().map(from_row).collect()
@@ -223,7 +226,7 @@ impl Control {
             .bind(retention_days.map(i64::from))
             .bind(at.micros())
             .bind(if_version)
-            .fetch_optional(self.database.writer())
+            .fetch_optional(&mut self.database.writer().await?)
             .await
             .or_fail()?;
         self.changed_workspace(tenant, workspace, row).await
@@ -244,7 +247,7 @@ impl Control {
             .bind(template.map(to_json))
             .bind(at.micros())
             .bind(if_version)
-            .fetch_optional(self.database.writer())
+            .fetch_optional(&mut self.database.writer().await?)
             .await
             .or_fail()?;
         self.changed_workspace(tenant, workspace, row).await
@@ -263,7 +266,7 @@ impl Control {
             .bind(workspace.to_string())
             .bind(at.micros())
             .bind(if_version)
-            .fetch_optional(self.database.writer())
+            .fetch_optional(&mut self.database.writer().await?)
             .await
             .or_fail()?;
         self.changed_workspace(tenant, workspace, row).await?;

@@ -7,6 +7,7 @@ pub mod appends;
 pub mod author;
 pub mod crowds;
 pub mod deliveries;
+pub mod fences;
 pub mod lookups;
 pub mod outcomes;
 pub mod readers;
@@ -31,6 +32,7 @@ macro_rules! conformance_tests {
         $crate::log::conformance::conformance_tests! { @each $ground;
             appends {
                 an_event_comes_back_byte_for_byte,
+                texts_of_any_characters_come_back_and_are_found,
                 an_empty_log_has_no_head_and_no_events,
                 an_append_on_a_stale_head_fails_and_names_the_true_one,
                 an_append_with_a_hole_or_a_repeated_position_fails,
@@ -82,8 +84,18 @@ macro_rules! conformance_tests {
                 a_rested_webhook_has_no_work_until_it_is_woken,
                 within_a_commit_the_order_of_parts_decides,
                 tenants_with_work_are_known_at_the_start,
+                one_webhook_stands_where_the_list_says,
                 a_forgotten_webhook_leaves_nothing,
                 replays_are_replaced_as_a_whole,
+            }
+            fences {
+                a_lower_fence_is_refused_and_the_held_one_named,
+                equal_and_higher_fences_pass,
+                an_append_needs_no_fence,
+                a_fenced_part_takes_nothing_of_others_with_it,
+                every_part_but_an_append_is_fenced,
+                a_raised_fence_holds_for_the_parts_after_it,
+                fences_survive_reopening,
             }
             readers {
                 a_consumer_stands_where_it_acknowledged,

@@ -34,7 +34,6 @@ use tokio::sync::Mutex;
 
 use self::{
     checkpointer::Checkpointer,
-    event_row::position_of,
     failure::{io_error, write_error},
     open::Files,
     reader::{Reader, head},
@@ -43,9 +42,9 @@ use self::{
 use super::{
     Attempt, ChainEnd, Consumer, ConsumerName, Counts, DeadLetterQuery, DedupEntry, Delivery,
     DeliveryQuery, DeliveryState, EventQuery, Exception, IdempotentAnswer, Page, RegionLog, Replay,
-    WebhookNo, WebhookProgress, Write, WriteError,
+    WebhookNo, WebhookProgress, Write, WriteError, stored::position_of,
 };
-use crate::StoreError;
+use crate::{Migrated, StoreError};
 
 /// One region's log in one SQLite file.
 pub struct SqliteLog {
@@ -67,6 +66,24 @@ impl SqliteLog {
         };
         let lock = files.lock()?;
         SqliteLog::open_files(files, Some(lock)).await
+    }
+
+    /// Brings the schema of the region's file up to date and does nothing else; makes the file if it is not there.
+    pub async fn migrate(folder: &Path, region: Region) -> Result<Migrated, StoreError> {
+        let files = Files {
+            folder: folder.to_owned(),
+            region,
+        };
+        let _lock = files.lock()?;
+        let mut connection = match files.writer().await {
+            Ok(connection) => connection,
+            Err(error) => return Err(write_error(error, &files.folder).await),
+        };
+        let migrated = files.prepare(&mut connection).await?;
+        match connection.close().await {
+            Ok(()) => Ok(migrated),
+            Err(error) => Err(write_error(error, &files.folder).await),
+        }
     }
 
     async fn open_files(files: Files, lock: Option<File>) -> Result<SqliteLog, StoreError> {
@@ -244,6 +261,15 @@ impl RegionLog for SqliteLog {
     async fn webhook_progress(&self, tenant: TenantId) -> Result<Vec<WebhookProgress>, StoreError> {
         let no = known!(self, tenant, else Vec::new());
         self.reader.webhook_progress(no).await
+    }
+
+    async fn webhook_progress_of(
+        &self,
+        tenant: TenantId,
+        webhook: WebhookNo,
+    ) -> Result<Option<WebhookProgress>, StoreError> {
+        let no = known!(self, tenant, else None);
+        self.reader.webhook_progress_of(no, webhook).await
     }
 
     async fn settled_above(

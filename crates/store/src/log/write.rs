@@ -52,6 +52,30 @@ pub enum Write {
     },
 }
 
+impl Write {
+    /// Whose part it is.
+    pub fn tenant(&self) -> TenantId {
+        match self {
+            Write::Append(append) => append.tenant,
+            Write::Settle(settle) => settle.tenant,
+            Write::Dispatch(dispatch) => dispatch.tenant,
+            Write::Consume(consume) => consume.tenant,
+            Write::Replay { tenant, .. } | Write::ForgetWebhook { tenant, .. } => *tenant,
+        }
+    }
+
+    /// The fence under which its writer holds the tenant; an append has none.
+    pub fn fence(&self) -> Option<Fence> {
+        match self {
+            Write::Append(_) => None,
+            Write::Settle(settle) => Some(settle.fence),
+            Write::Dispatch(dispatch) => Some(dispatch.fence),
+            Write::Consume(consume) => Some(consume.fence),
+            Write::Replay { fence, .. } | Write::ForgetWebhook { fence, .. } => Some(*fence),
+        }
+    }
+}
+
 /// Events at the end of a tenant's log: compare-and-swap on its head.
 #[derive(Clone, Debug)]
 pub struct Append {

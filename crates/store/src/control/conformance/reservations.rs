@@ -2,7 +2,7 @@
 
 use domain::ids::TenantId;
 
-use super::{Home, Place, at};
+use super::{Home, Place, at, expire};
 use crate::control::{Answer, Control, Reservation, Reserve};
 
 fn reservation(key: u8, request: u8) -> Reservation {
@@ -95,12 +95,12 @@ pub(super) async fn a_released_key_is_free_again(place: &Place) {
     } = Home::new(place).await;
     let (first, other) = (reservation(1, 1), reservation(1, 2));
     assert_eq!(reserve(&control, tenant, &first, 0).await, Reserve::New);
-    control.release(tenant, &other).await.unwrap();
+    control.release_reservation(tenant, &other).await.unwrap();
     assert_eq!(
         reserve(&control, tenant, &first, 0).await,
         Reserve::InFlight
     );
-    control.release(tenant, &first).await.unwrap();
+    control.release_reservation(tenant, &first).await.unwrap();
     assert_eq!(reserve(&control, tenant, &other, 0).await, Reserve::New);
 }
 
@@ -116,7 +116,7 @@ pub(super) async fn an_answer_that_is_kept_cannot_be_released_or_replaced(place:
         body: String::new(),
     };
     assert!(!control.complete(tenant, &first, &other).await.unwrap());
-    control.release(tenant, &first).await.unwrap();
+    control.release_reservation(tenant, &first).await.unwrap();
     assert_eq!(
         reserve(&control, tenant, &first, 0).await,
         Reserve::Answered(answer())
@@ -140,8 +140,28 @@ pub(super) async fn a_reservation_of_a_process_that_died_is_taken_over(place: &P
     assert_eq!(reserve(&control, tenant, &heir, 1).await, Reserve::New);
     assert_eq!(reserve(&control, tenant, &heir, 1).await, Reserve::InFlight);
     assert!(!control.complete(tenant, &dead, &answer()).await.unwrap());
-    control.release(tenant, &dead).await.unwrap();
+    control.release_reservation(tenant, &dead).await.unwrap();
     assert!(control.complete(tenant, &heir, &answer()).await.unwrap());
+}
+
+pub(super) async fn a_reservation_of_a_session_that_lives_is_not_taken_over(place: &Place) {
+    let Home {
+        control, tenant, ..
+    } = Home::new(place).await;
+    let ttl = std::time::Duration::from_secs(3_600);
+    let session = control.begin_session("a", ttl).await.unwrap();
+    let first = Reservation {
+        boot: session.to_string(),
+        ..reservation(1, 1)
+    };
+    let other = reservation(1, 1);
+    assert_eq!(reserve(&control, tenant, &first, 0).await, Reserve::New);
+    assert_eq!(
+        reserve(&control, tenant, &other, 1).await,
+        Reserve::InFlight
+    );
+    expire(&control, session).await;
+    assert_eq!(reserve(&control, tenant, &other, 1).await, Reserve::New);
 }
 
 pub(super) async fn the_same_key_of_another_tenant_is_another_key(place: &Place) {
@@ -159,7 +179,10 @@ pub(super) async fn the_same_key_of_another_tenant_is_another_key(place: &Place)
         reserve(control, foreign.tenant, &first, 0).await,
         Reserve::New
     );
-    control.release(foreign.tenant, &first).await.unwrap();
+    control
+        .release_reservation(foreign.tenant, &first)
+        .await
+        .unwrap();
     assert_eq!(
         reserve(control, home.tenant, &first, 0).await,
         Reserve::InFlight

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 use domain::{
-    event::{Event, Party},
+    event::{Event, Fields, Party},
     position::{POSITION_MAX, Position},
 };
 
@@ -39,6 +39,31 @@ pub async fn an_event_comes_back_byte_for_byte(ground: &dyn Ground) {
     let some = [3, 1, 9, 3, u64::MAX].map(Position::new);
     let many = log.read_many(author.tenant, &some).await.unwrap();
     assert_eq!(many, [events[0].clone(), events[2].clone()]);
+}
+
+pub async fn texts_of_any_characters_come_back_and_are_found(ground: &dyn Ground) {
+    let log = ground.open().await;
+    let mut author = Author::new(1);
+    let texts = ["\0", "a\0b", "", "\\x00", "\u{10ffff}", "'; --", "$1"];
+    let events: Vec<Event> = texts
+        .iter()
+        .map(|text| {
+            let fields = Fields {
+                category: Some((*text).into()),
+                dedup_id: Some((*text).into()),
+                ..Fields::default()
+            };
+            author.event_with(workspace(1), "a", fields)
+        })
+        .collect();
+    commit_one(&*log, Write::Append(author.append(events.clone()))).await;
+    assert_eq!(read_all(&*log, author.tenant).await, events);
+    for (text, event) in texts.iter().zip(&events) {
+        let wanted = [(workspace(1), Box::from(*text))];
+        let since = event.received_at;
+        let found = log.find_dedup_ids(author.tenant, &wanted, since).await;
+        assert_eq!(found.unwrap()[0].event, event.id, "{text:?}");
+    }
 }
 
 pub async fn an_empty_log_has_no_head_and_no_events(ground: &dyn Ground) {

@@ -198,6 +198,23 @@ pub async fn tenants_with_work_are_known_at_the_start(ground: &dyn Ground) {
     assert_eq!(found().await, [tenant(2)]);
 }
 
+pub async fn one_webhook_stands_where_the_list_says(ground: &dyn Ground) {
+    let log = ground.open().await;
+    let one = async |number, webhook| {
+        log.webhook_progress_of(tenant(number), webhook)
+            .await
+            .unwrap()
+    };
+    assert_eq!(one(1, HOOK).await, None);
+    commit_one(&*log, dispatch(5, &[(HOOK, 4), (OTHER, 2)])).await;
+    commit_one(&*log, settled(OTHER, 3, true)).await;
+    assert_eq!(one(1, HOOK).await, Some(progress(HOOK, 4, true)));
+    assert_eq!(one(1, OTHER).await, Some(progress(OTHER, 3, true)));
+    assert_eq!(one(1, WebhookNo(1)).await, None);
+    Author::new(2).write(&*log, 1).await;
+    assert_eq!(one(2, HOOK).await, None);
+}
+
 /// Everything that a log says of a webhook of tenant 1, from the point of view of a tenant.
 pub async fn traces(log: &dyn RegionLog, number: u128, webhook: WebhookNo) -> usize {
     let (tenant, at) = (tenant(number), Position::new(1));

@@ -10,17 +10,15 @@ use domain::{
     position::Position,
     time::Timestamp,
 };
-use serde::de::DeserializeOwned;
 use sqlx::{Row as _, sqlite::SqliteRow};
 
-use super::{
-    event_row::{corrupt, uuid},
-    failure::store_error,
-    reader::{Reader, narrow, signed, unsigned},
-};
+use super::{failure::store_error, reader::Reader};
 use crate::{
     StoreError,
-    log::{Attempt, DeliveryState, Exception, Replay, ReplayState, WebhookNo, WebhookProgress},
+    log::{
+        Attempt, DeliveryState, Exception, Replay, WebhookNo, WebhookProgress,
+        stored::{from_json, narrow, position, replay_state, signed, state, unsigned, uuid},
+    },
 };
 
 /// Columns of an exception, as [`exception`] reads them.
@@ -90,16 +88,27 @@ impl Reader {
             .fetch_all(&self.pool)
             .await
             .map_err(store_error)?;
-        rows.into_iter()
-            .map(|(webhook, cursor, has_work, breaker)| {
-                Ok(WebhookProgress {
-                    webhook: WebhookNo(unsigned(webhook)?),
-                    cursor: position(cursor)?,
-                    has_work: has_work != 0,
-                    breaker: from_json(&breaker)?,
-                })
-            })
-            .collect()
+        rows.into_iter().map(progress).collect()
+    }
+
+    /// Where one webhook of the tenant stands.
+    pub(super) async fn webhook_progress_of(
+        &self,
+        tenant_no: i64,
+        webhook: WebhookNo,
+    ) -> Result<Option<WebhookProgress>, StoreError> {
+        const FIND: &str = "
+            SELECT webhook_no, cursor, has_work, breaker
+            FROM   webhook_progress
+            WHERE  webhook_no = ?1 AND +tenant_no = ?2";
+
+        let row: Option<(i64, i64, i64, String)> = sqlx::query_as(FIND)
+            .bind(signed(webhook.0))
+            .bind(tenant_no)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(store_error)?;
+        row.map(progress).transpose()
     }
 
     /// Positions above a cursor that are settled.
@@ -229,22 +238,6 @@ impl Reader {
     }
 }
 
-/// The state that a number stands for; see the migration.
-pub(super) fn state(number: i64) -> Result<DeliveryState, StoreError> {
-    Ok(match number {
-        0 => DeliveryState::Pending,
-        1 => DeliveryState::Retrying,
-        2 => DeliveryState::Delivered,
-        3 => DeliveryState::Dead,
-        _unknown => return Err(corrupt("a delivery in an unknown state")),
-    })
-}
-
-/// Reads a position.
-pub(super) fn position(number: i64) -> Result<Position, StoreError> {
-    unsigned(number).map(Position::new)
-}
-
 /// Reads a column.
 pub(super) fn column<'r, T>(row: &'r SqliteRow, index: usize) -> Result<T, StoreError>
 where
@@ -289,9 +282,19 @@ pub(super) fn attempt(row: &SqliteRow) -> Result<Attempt, StoreError> {
     })
 }
 
+fn progress(
+    (webhook, cursor, has_work, breaker): (i64, i64, i64, String),
+) -> Result<WebhookProgress, StoreError> {
+    Ok(WebhookProgress {
+        webhook: WebhookNo(unsigned(webhook)?),
+        cursor: position(cursor)?,
+        has_work: has_work != 0,
+        breaker: from_json(&breaker)?,
+    })
+}
+
 fn replay(row: &SqliteRow) -> Result<Replay, StoreError> {
     let only_failed: i64 = column(row, 5)?;
-    let state: i64 = column(row, 10)?;
     Ok(Replay {
         id: ReplayId::from_uuid(uuid(column(row, 0)?)?),
         webhook: WebhookNo(unsigned(column(row, 1)?)?),
@@ -303,18 +306,8 @@ fn replay(row: &SqliteRow) -> Result<Replay, StoreError> {
         total: unsigned(column(row, 7)?)?,
         done: unsigned(column(row, 8)?)?,
         failed: unsigned(column(row, 9)?)?,
-        state: match state {
-            0 => ReplayState::Running,
-            1 => ReplayState::Completed,
-            2 => ReplayState::Cancelled,
-            _unknown => return Err(corrupt("a replay in an unknown state")),
-        },
+        state: replay_state(column(row, 10)?)?,
         created_at: Timestamp::from_micros(column(row, 11)?),
         updated_at: Timestamp::from_micros(column(row, 12)?),
     })
-}
-
-fn from_json<T: DeserializeOwned>(text: &str) -> Result<T, StoreError> {
-    serde_json::from_str(text)
-        .map_err(|error| StoreError::Corrupt(format!("a row of the log has bad JSON: {error}")))
 }

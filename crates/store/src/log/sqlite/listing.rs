@@ -6,14 +6,17 @@ use domain::{position::Position, time::Timestamp};
 use sqlx::sqlite::SqliteRow;
 
 use super::{
-    delivery::{attempt, column, exception, exception_columns, position, state, status},
+    delivery::{attempt, column, exception, exception_columns, status},
     failure::store_error,
-    fold::state_no,
-    reader::{Reader, narrow, signed},
+    reader::Reader,
 };
 use crate::{
     StoreError,
-    log::{Attempt, DeadLetterQuery, Delivery, DeliveryQuery, DeliveryState, Exception, WebhookNo},
+    log::{
+        Attempt, DeadLetterQuery, Delivery, DeliveryQuery, DeliveryState, Exception, WebhookNo,
+        fold::state_no,
+        stored::{narrow, position, signed, state, sum_up},
+    },
 };
 
 /// Attempts of one delivery that are shown; a schedule has at most 20, and replays add to them.
@@ -182,34 +185,4 @@ fn delivery(webhook: WebhookNo, row: &SqliteRow) -> Result<Delivery, StoreError>
         last_status: status(row, 4)?,
         next_at: due_at.map(Timestamp::from_micros),
     })
-}
-
-/// A delivery from its last attempt and its exception; the exception knows better where it stands.
-fn sum_up(
-    webhook: WebhookNo,
-    position: Position,
-    last: Option<&Attempt>,
-    exception: Option<Exception>,
-) -> Option<Delivery> {
-    match (last, exception) {
-        (None, None) => None,
-        (Some(last), None) => Some(Delivery {
-            webhook,
-            position,
-            state: last.state,
-            attempts: last.attempt,
-            last_at: last.at,
-            last_status: last.status,
-            next_at: None,
-        }),
-        (last, Some(exception)) => Some(Delivery {
-            webhook,
-            position,
-            state: exception.state,
-            attempts: exception.attempts,
-            last_at: last.map_or(exception.at, |last| last.at),
-            last_status: exception.last_status,
-            next_at: (exception.state == DeliveryState::Retrying).then_some(exception.at),
-        }),
-    }
 }

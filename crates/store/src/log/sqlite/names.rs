@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use domain::{
+    fence::Fence,
     ids::{TenantId, WorkspaceId},
     position::Position,
 };
@@ -19,6 +20,8 @@ pub(super) struct Tenant {
     pub(super) no: Option<i64>,
     /// Where its log ends, the rows of the present commit included.
     pub(super) head: Position,
+    /// The highest fence under which anybody wrote for it, the parts of the present commit included.
+    pub(super) fence: Fence,
     /// The commit that moved the head last.
     pub(super) moved_by: u64,
 }

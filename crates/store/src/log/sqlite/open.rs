@@ -16,7 +16,7 @@ use sqlx::{
 };
 
 use super::failure::{io_error, store_error};
-use crate::StoreError;
+use crate::{Migrated, StoreError};
 
 /// The schema, step by step.
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("../../migrations/region/sqlite");
@@ -136,12 +136,16 @@ impl Files {
     }
 
     /// Brings the schema up to date and makes sure that the file is this region's.
-    pub(super) async fn prepare(&self, writer: &mut SqliteConnection) -> Result<(), StoreError> {
+    pub(super) async fn prepare(
+        &self,
+        writer: &mut SqliteConnection,
+    ) -> Result<Migrated, StoreError> {
         const CLAIM: &str = "
             INSERT INTO region (name)
             SELECT ?1 WHERE NOT EXISTS (SELECT 1 FROM region)";
         const NAME: &str = "SELECT name FROM region LIMIT 1";
 
+        let from = version(writer).await?;
         MIGRATIONS
             .run_direct(None, &mut *writer, false)
             .await
@@ -156,7 +160,8 @@ impl Files {
             .await
             .map_err(store_error)?;
         if name == self.region.name() {
-            return Ok(());
+            let to = version(writer).await?;
+            return Ok(Migrated { from, to });
         }
         Err(StoreError::Corrupt(format!(
             "{} is the log of region {name}, not of {}",
@@ -164,6 +169,25 @@ impl Files {
             self.region
         )))
     }
+}
+
+/// The number of the last migration; 0 if there was none.
+async fn version(connection: &mut SqliteConnection) -> Result<i64, StoreError> {
+    const HAS_TABLE: &str = "
+        SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name = '_sqlx_migrations'";
+    const LAST: &str = "SELECT coalesce(max(version), 0) FROM _sqlx_migrations";
+
+    let tables: i64 = sqlx::query_scalar(HAS_TABLE)
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(store_error)?;
+    if tables == 0 {
+        return Ok(0);
+    }
+    sqlx::query_scalar(LAST)
+        .fetch_one(connection)
+        .await
+        .map_err(store_error)
 }
 
 fn schema_error(error: MigrateError, path: &Path) -> StoreError {

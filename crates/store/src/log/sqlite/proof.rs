@@ -4,12 +4,14 @@
 
 use domain::{event::Hash, ids::WorkspaceId, position::Seq};
 
-use super::{
-    event_row::{hash, hash_in_body},
-    failure::store_error,
-    reader::{Reader, signed, unsigned},
+use super::{event_row::hash_in_body, failure::store_error, reader::Reader};
+use crate::{
+    StoreError,
+    log::{
+        ChainEnd,
+        stored::{hash, signed, unsigned},
+    },
 };
-use crate::{StoreError, log::ChainEnd};
 
 /// Items that a proof reads at once.
 const PROOF_ITEMS_MAX: i64 = 256;

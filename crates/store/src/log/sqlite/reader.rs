@@ -15,12 +15,16 @@ use parking_lot::RwLock;
 use sqlx::{Row as _, SqlitePool, sqlite::SqliteRow};
 
 use super::{
-    event_row::{self, corrupt, event_columns, hash, id_in_body, place, position_of, uuid},
+    event_row::{self, event_columns, id_in_body},
     failure::store_error,
 };
 use crate::{
     StoreError,
-    log::{Consumer, ConsumerName, DedupEntry, IdempotentAnswer},
+    log::{
+        Consumer, ConsumerName, DedupEntry, IdempotentAnswer,
+        fold::workspace_key,
+        stored::{hash, narrow, place, position_of, read_positions, unsigned, uuid},
+    },
 };
 
 /// So many tenants' numbers are remembered; then all are forgotten. About 40 bytes each.
@@ -279,7 +283,7 @@ impl Reader {
 
         let row: Option<(i64, Vec<u8>)> = sqlx::query_as(FIND)
             .bind(tenant_no)
-            .bind(super::fold::workspace_key(name))
+            .bind(workspace_key(name))
             .bind(&*name.name)
             .fetch_optional(&self.pool)
             .await
@@ -287,33 +291,11 @@ impl Reader {
         let Some((cursor, acked)) = row else {
             return Ok(None);
         };
-        let (chunks, rest) = acked.as_chunks::<8>();
-        if !rest.is_empty() {
-            return Err(corrupt("a list of positions that is cut off"));
-        }
-        let acked = chunks
-            .iter()
-            .map(|bytes| Position::new(u64::from_be_bytes(*bytes)));
         Ok(Some(Consumer {
             cursor: Position::new(unsigned(cursor)?),
-            acked: acked.collect(),
+            acked: read_positions(&acked)?,
         }))
     }
-}
-
-/// A number that must not be negative.
-pub(super) fn unsigned(number: i64) -> Result<u64, StoreError> {
-    u64::try_from(number).map_err(|_negative| corrupt("a count below zero"))
-}
-
-/// A number that must fit a smaller type.
-pub(super) fn narrow<T: TryFrom<i64>>(number: i64) -> Result<T, StoreError> {
-    T::try_from(number).map_err(|_too_large| corrupt("a number out of its range"))
-}
-
-/// A number as SQL counts.
-pub(super) fn signed(number: u64) -> i64 {
-    i64::try_from(number).unwrap_or(i64::MAX)
 }
 
 /// Places of positions as a JSON list, ascending, each once.

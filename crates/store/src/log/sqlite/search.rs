@@ -14,13 +14,16 @@ use domain::{
 use futures_util::TryStreamExt as _;
 
 use super::{
-    event_row::{self, place, position_of},
+    event_row,
     failure::store_error,
     reader::{Extent, Reader},
 };
 use crate::{
     StoreError,
-    log::{EventQuery, Order, Page},
+    log::{
+        EventQuery, Order, Page,
+        stored::{place, position_of, signed},
+    },
 };
 
 /// The number halfway between `low` and `high`.
@@ -320,7 +323,7 @@ impl Reader {
         let next = match events.last() {
             Some(event) if is_full => {
                 let reached = match path {
-                    Path::Stream(_) => super::reader::signed(event.seq.get()),
+                    Path::Stream(_) => signed(event.seq.get()),
                     Path::Log | Path::Device(_) | Path::DedupId => place(tenant_no, event.position),
                 };
                 (window.is_cut || reached != far_end).then_some(event.position)

@@ -18,6 +18,7 @@ const ROWS_MAX: usize = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     Tenants,
+    Fences,
     Streams,
     Events,
     TreeNodes,
@@ -36,8 +37,9 @@ pub(super) enum Kind {
 
 impl Kind {
     /// Every kind.
-    pub(super) const ALL: [Kind; 15] = [
+    pub(super) const ALL: [Kind; 16] = [
         Kind::Tenants,
+        Kind::Fences,
         Kind::Streams,
         Kind::Events,
         Kind::TreeNodes,
@@ -65,6 +67,7 @@ impl Kind {
     fn shape(self) -> Shape {
         match self {
             Kind::Tenants => TENANTS,
+            Kind::Fences => FENCES,
             Kind::Streams => STREAMS,
             Kind::Events => EVENTS,
             Kind::TreeNodes => TREE_NODES,
@@ -98,6 +101,12 @@ const TENANTS: Shape = Shape::Rows(
     "INSERT OR FAIL INTO tenants (no, id) SELECT * FROM",
     2,
     FILLED,
+);
+
+const FENCES: Shape = Shape::Rows(
+    "UPDATE tenants SET fence = raised.column2 FROM",
+    2,
+    " AS raised WHERE tenants.no = raised.column1",
 );
 
 const STREAMS: Shape = Shape::Rows(
@@ -302,7 +311,14 @@ mod tests {
                     .await
                     .unwrap();
                 for (_, _, _, step) in plan {
-                    let is_list = ["VALUES CLAUSE", "CONSTANT", "gone", "rested", "subquery"];
+                    let is_list = [
+                        "VALUES CLAUSE",
+                        "CONSTANT",
+                        "gone",
+                        "rested",
+                        "raised",
+                        "subquery",
+                    ];
                     let is_scan =
                         step.starts_with("SCAN") && !is_list.iter().any(|list| step.contains(list));
                     assert!(!is_scan, "{kind:?}: {step}");

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 
 use super::{SqliteLog, open::Files};
 use crate::{
-    StoreError,
+    Migrated, StoreError,
     log::{
         RegionLog,
         conformance::{Ground, author::Author, conformance_tests},
@@ -83,6 +83,15 @@ async fn a_newer_schema_is_refused() {
         says.contains("schema 999") && says.contains("newer"),
         "{says}"
     );
+}
+
+#[tokio::test]
+async fn migrating_says_what_it_did() {
+    let folder = Folder::new();
+    for from in [0, 2] {
+        let migrated = SqliteLog::migrate(folder.0.path(), Region::Au).await;
+        assert_eq!(migrated.unwrap(), Migrated { from, to: 2 });
+    }
 }
 
 #[tokio::test]

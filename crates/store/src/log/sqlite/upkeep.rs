@@ -11,9 +11,12 @@ use tokio::time::Instant;
 use super::{
     SqliteLog,
     failure::store_error,
-    reader::{Extent, Reader, unsigned},
+    reader::{Extent, Reader},
 };
-use crate::{StoreError, log::Counts};
+use crate::{
+    StoreError,
+    log::{Counts, stored::unsigned},
+};
 
 /// Rows of a table that one sweep looks at, from the oldest on.
 const SWEEP_ROWS: i64 = 2_000;

@@ -15,14 +15,14 @@ use super::{
     batch::Batch,
     checkpointer::pages_in_log,
     failure::{is_clash, write_error},
-    fold::Fold,
+    fold,
     names::Names,
     open::Files,
     statement::{Edges, Texts},
 };
 use crate::{
     StoreError,
-    log::{Append, Write, WriteError},
+    log::{Append, Write, WriteError, fold::Fold},
 };
 
 /// The one connection that writes.
@@ -140,7 +140,7 @@ impl Writer {
         for part in parts {
             outcomes.push(self.plan(part, &mut batch, &mut fold).await?);
         }
-        fold.write(&mut batch)?;
+        fold::write(fold, &mut batch)?;
         self.run(batch, true).await?;
         self.end();
         Ok(outcomes)
@@ -168,7 +168,7 @@ impl Writer {
                 *outcome = self.plan(part, &mut rest, &mut fold).await?;
             }
         }
-        fold.write(&mut rest)?;
+        fold::write(fold, &mut rest)?;
         self.run(rest, false).await?;
         self.connection()?.execute("COMMIT").await?;
         self.end();

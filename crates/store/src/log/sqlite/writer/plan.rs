@@ -2,9 +2,9 @@
 //!
 //! Reads through the writer's connection what is not remembered; writes nothing except to drop answers that have expired.
 
-use std::time::Duration;
-
 use domain::{
+    fence::Fence,
+    idempotency::ANSWERS_KEPT_FOR,
     ids::{TenantId, WorkspaceId},
     position::{POSITION_MAX, Position},
     time::Timestamp,
@@ -14,7 +14,6 @@ use super::{
     super::{
         batch::Batch,
         event_row,
-        fold::Fold,
         names::{LastNumbers, Tenant},
         statement::Kind,
     },
@@ -22,13 +21,15 @@ use super::{
 };
 use crate::{
     StoreError,
-    log::{Append, IdempotentAnswer, Write, WriteError},
+    log::{
+        Append, IdempotentAnswer, Write, WriteError,
+        fold::Fold,
+        stored::{position_of, unsigned},
+    },
 };
 
 /// A place has room for so many tenants beside 40 bits of position.
 const TENANT_NO_MAX: i64 = (1 << 23) - 1;
-/// How long an answer is kept; says when one was given that came without an event.
-const ANSWER_KEPT: Duration = Duration::from_secs(24 * 60 * 60);
 
 impl Writer {
     /// Adds one part's rows, or says why it cannot be written.
@@ -38,6 +39,15 @@ impl Writer {
         batch: &mut Batch,
         fold: &mut Fold<'a>,
     ) -> Result<Result<(), WriteError>, Trouble> {
+        if let Some(fence) = part.fence() {
+            let held = self.tenant(part.tenant()).await?.fence;
+            if fence < held {
+                return Ok(Err(WriteError::Fenced { held }));
+            }
+            if fence > held {
+                self.raise_fence(part.tenant(), fence, batch, fold).await?;
+            }
+        }
         match part {
             Write::Append(append) => return self.plan_append(append, batch).await,
             Write::Settle(settle) => {
@@ -109,10 +119,26 @@ impl Writer {
         let moved = Tenant {
             no: Some(tenant_no),
             head: end,
+            fence: tenant.fence,
             moved_by: self.commit_no,
         };
         self.names.set_tenant(append.tenant, moved);
         Ok(Ok(()))
+    }
+
+    /// Keeps everybody out who holds the tenant under a lower fence.
+    async fn raise_fence(
+        &mut self,
+        id: TenantId,
+        fence: Fence,
+        batch: &mut Batch,
+        fold: &mut Fold<'_>,
+    ) -> Result<(), Trouble> {
+        let no = self.tenant_no(id, batch).await?;
+        fold.raise(no, fence);
+        let tenant = self.tenant(id).await?;
+        self.names.set_tenant(id, Tenant { fence, ..tenant });
+        Ok(())
     }
 
     /// Makes room for answers whose keys are free again.
@@ -178,7 +204,7 @@ impl Writer {
 
     async fn load_tenant(&mut self, id: TenantId) -> Result<Tenant, Trouble> {
         const LOAD: &str = "
-            SELECT t.no,
+            SELECT t.no, t.fence,
                    (SELECT   e.place
                     FROM     events AS e
                     WHERE    e.place BETWEEN t.no << 40 AND (t.no << 40) | 1099511627775
@@ -187,15 +213,28 @@ impl Writer {
             FROM   tenants AS t
             WHERE  t.id = ?1";
 
-        let row: Option<(i64, Option<i64>)> = sqlx::query_as(LOAD)
+        let row: Option<(i64, i64, Option<i64>)> = sqlx::query_as(LOAD)
             .bind(&id.as_bytes()[..])
             .fetch_optional(self.connection()?)
             .await?;
-        let (no, end) = row.map_or((None, None), |(no, end)| (Some(no), end));
-        let tenant = Tenant {
-            no,
-            head: end.map_or(Position::ZERO, event_row::position_of),
-            moved_by: 0,
+        // A fence that the present commit raises is not on the disk yet.
+        let raised = self
+            .names
+            .tenant(id)
+            .map_or(Fence::FIRST, |known| known.fence);
+        let tenant = match row {
+            Some((no, fence, end)) => Tenant {
+                no: Some(no),
+                head: end.map_or(Position::ZERO, position_of),
+                fence: Fence::new(unsigned(fence)?).max(raised),
+                moved_by: 0,
+            },
+            None => Tenant {
+                no: None,
+                head: Position::ZERO,
+                fence: raised,
+                moved_by: 0,
+            },
         };
         self.names.set_tenant(id, tenant);
         Ok(tenant)
@@ -290,7 +329,7 @@ fn is_next(append: &Append, head: Position) -> bool {
 /// When an answer was given: with its events, or as long ago as it will be kept.
 fn given_at(append: &Append, answer: &IdempotentAnswer) -> Timestamp {
     append.events.last().map_or_else(
-        || answer.expires_at.minus(ANSWER_KEPT),
+        || answer.expires_at.minus(ANSWERS_KEPT_FOR),
         |event| event.received_at,
     )
 }

@@ -1,0 +1,355 @@
+//! A region's log in a schema of its own on `PostgreSQL`: several nodes may write at once.
+//!
+//! Rows and statements are in the folder beside this file; here is only who does what.
+
+mod batch;
+mod connect;
+mod delivery;
+mod event_row;
+mod failure;
+mod folded;
+mod listing;
+mod names;
+mod partitions;
+mod proof;
+mod reader;
+mod schema;
+mod search;
+mod session;
+mod statement;
+mod tls;
+mod upkeep;
+mod writer;
+
+use std::{sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use domain::{
+    event::{Event, Hash},
+    ids::{TenantId, WorkspaceId},
+    position::{Position, Seq},
+    region::Region,
+    time::Timestamp,
+};
+
+use parking_lot::Mutex;
+
+use self::{
+    connect::{Purpose, Server},
+    names::Names,
+    partitions::Month,
+    reader::{Reader, oldest},
+    session::GivenUp,
+    writer::Writer,
+};
+use super::{
+    Attempt, ChainEnd, Consumer, ConsumerName, Counts, DeadLetterQuery, DedupEntry, Delivery,
+    DeliveryQuery, DeliveryState, EventQuery, Exception, IdempotentAnswer, Page, RegionLog, Replay,
+    WebhookNo, WebhookProgress, Write, WriteError,
+};
+use crate::{Migrated, PostgresOptions, StoreError};
+
+/// One region's log on `PostgreSQL`.
+pub struct PostgresLog {
+    server: Server,
+    writer: Writer,
+    reader: Reader,
+    /// The month for which partitions were made ahead last.
+    made_for: Mutex<Option<Month>>,
+}
+
+impl PostgresLog {
+    /// Opens the region's schema and makes it if it is not there; any number of processes may do so at once. Fails if a
+    /// newer version made it, or if it belongs to another region.
+    ///
+    /// Connections live on the runtime that this is called on.
+    pub async fn open(
+        options: &PostgresOptions,
+        region: Region,
+    ) -> Result<PostgresLog, StoreError> {
+        let server = Server::new(options, region)?;
+        schema::prepare(&server, region).await?;
+        let names = Arc::new(Names::default());
+        Ok(PostgresLog {
+            writer: Writer {
+                pool: server.pool(Purpose::Writing, Arc::clone(&names))?,
+                names: Arc::clone(&names),
+                given_up: GivenUp::new(),
+                patience: server.patience(),
+            },
+            reader: Reader {
+                pool: server.pool(Purpose::Reading, Arc::clone(&names))?,
+                names,
+                patience: server.patience(),
+            },
+            server,
+            made_for: Mutex::default(),
+        })
+    }
+
+    /// Brings the region's schema up to date and does nothing else.
+    pub async fn migrate(
+        options: &PostgresOptions,
+        region: Region,
+    ) -> Result<Migrated, StoreError> {
+        schema::prepare(&Server::new(options, region)?, region).await
+    }
+}
+
+/// Answers for a tenant that has never written here, or goes on with its number.
+macro_rules! known {
+    ($log:expr, $tenant:expr, else $nothing:expr) => {
+        match $log.reader.tenant_no($tenant).await? {
+            Some(no) => no,
+            None => return Ok($nothing),
+        }
+    };
+}
+
+#[async_trait]
+impl RegionLog for PostgresLog {
+    async fn commit(&self, parts: &[Write]) -> Result<Vec<Result<(), WriteError>>, StoreError> {
+        self.writer.commit(parts).await
+    }
+
+    async fn head(&self, tenant: TenantId) -> Result<Position, StoreError> {
+        let no = known!(self, tenant, else Position::ZERO);
+        self.reader.head(no).await
+    }
+
+    async fn chain_end(
+        &self,
+        tenant: TenantId,
+        workspace: WorkspaceId,
+    ) -> Result<Option<ChainEnd>, StoreError> {
+        let no = known!(self, tenant, else None);
+        self.reader.chain_end(no, workspace).await
+    }
+
+    async fn recent_dedup_ids(
+        &self,
+        tenant: TenantId,
+        since: Timestamp,
+        limit: u32,
+    ) -> Result<Vec<DedupEntry>, StoreError> {
+        let no = known!(self, tenant, else Vec::new());
+        self.reader.recent_dedup_ids(no, since, limit).await
+    }
+
+    async fn find_dedup_ids(
+        &self,
+        tenant: TenantId,
+        wanted: &[(WorkspaceId, Box<str>)],
+        since: Timestamp,
+    ) -> Result<Vec<DedupEntry>, StoreError> {
+        let no = known!(self, tenant, else Vec::new());
+        self.reader.find_dedup_ids(no, wanted, since).await
+    }
+
+    async fn idempotent_answer(
+        &self,
+        tenant: TenantId,
+        key_hash: [u8; 32],
+        now: Timestamp,
+    ) -> Result<Option<IdempotentAnswer>, StoreError> {
+        let no = known!(self, tenant, else None);
+        self.reader.idempotent_answer(no, key_hash, now).await
+    }
+
+    async fn read_after(
+        &self,
+        tenant: TenantId,
+        after: Position,
+        limit: u32,
+        bytes_max: usize,
+    ) -> Result<Vec<Event>, StoreError> {
+        let no = known!(self, tenant, else Vec::new());
+        self.reader.read_after(no, after, limit, bytes_max).await
+    }
+
+    async fn read_at(
+        &self,
+        tenant: TenantId,
+        position: Position,
+    ) -> Result<Option<Event>, StoreError> {
+        let events = self.read_many(tenant, &[position]).await?;
+        Ok(events.into_iter().next())
+    }
+
+    async fn read_many(
+        &self,
+        tenant: TenantId,
+        positions: &[Position],
+    ) -> Result<Vec<Event>, StoreError> {
+        let no = known!(self, tenant, else Vec::new());
+        self.reader.read_many(no, positions).await
+    }
+
+    async fn search(&self, tenant: TenantId, query: &EventQuery) -> Result<Page, StoreError> {
+        let no = known!(self, tenant, else Page::default());
+        self.reader.search(no, query).await
+    }
+
+    async fn position_before(
+        &self,
+        tenant: TenantId,
+        time: Timestamp,
+    ) -> Result<Position, StoreError> {
+        let no = known!(self, tenant, else Position::ZERO);
+        match self.reader.extent(no).await? {
+            Some(extent) => self.reader.position_before(extent, time).await,
+            None => Ok(Position::ZERO),
+        }
+    }
+
+    async fn oldest(&self, tenant: TenantId) -> Result<Option<Position>, StoreError> {
+        let no = known!(self, tenant, else None);
+        let extent = self.reader.extent(no).await?;
+        Ok(extent.map(oldest))
+    }
+
+    async fn leaf_hashes(
+        &self,
+        tenant: TenantId,
+        workspace: WorkspaceId,
+        from: Seq,
+        to: Seq,
+    ) -> Result<Vec<Hash>, StoreError> {
+        let no = known!(self, tenant, else Vec::new());
+        self.reader.leaf_hashes(no, workspace, from, to).await
+    }
+
+    async fn tree_nodes(
+        &self,
+        tenant: TenantId,
+        workspace: WorkspaceId,
+        level: u8,
+        from: u64,
+        to: u64,
+    ) -> Result<Vec<Hash>, StoreError> {
+        let no = known!(self, tenant, else Vec::new());
+        self.reader
+            .tree_nodes(no, workspace, level, (from, to))
+            .await
+    }
+
+    async fn dispatched(&self, tenant: TenantId) -> Result<Option<Position>, StoreError> {
+        let no = known!(self, tenant, else None);
+        self.reader.dispatched(no).await
+    }
+
+    async fn tenants_with_work(&self) -> Result<Vec<TenantId>, StoreError> {
+        self.reader.tenants_with_work().await
+    }
+
+    async fn webhook_progress(&self, tenant: TenantId) -> Result<Vec<WebhookProgress>, StoreError> {
+        let no = known!(self, tenant, else Vec::new());
+        self.reader.webhook_progress(no).await
+    }
+
+    async fn webhook_progress_of(
+        &self,
+        tenant: TenantId,
+        webhook: WebhookNo,
+    ) -> Result<Option<WebhookProgress>, StoreError> {
+        let no = known!(self, tenant, else None);
+        self.reader.webhook_progress_of(no, webhook).await
+    }
+
+    async fn settled_above(
+        &self,
+        tenant: TenantId,
+        webhook: WebhookNo,
+        above: Position,
+    ) -> Result<Vec<Position>, StoreError> {
+        let no = known!(self, tenant, else Vec::new());
+        self.reader.settled_above(no, webhook, above).await
+    }
+
+    async fn retrying(
+        &self,
+        tenant: TenantId,
+        webhook: WebhookNo,
+        limit: u32,
+    ) -> Result<Vec<Exception>, StoreError> {
+        let no = known!(self, tenant, else Vec::new());
+        self.reader.retrying(no, webhook, limit).await
+    }
+
+    async fn deliveries(
+        &self,
+        tenant: TenantId,
+        query: &DeliveryQuery,
+    ) -> Result<Vec<Delivery>, StoreError> {
+        let no = known!(self, tenant, else Vec::new());
+        self.reader.deliveries(no, query).await
+    }
+
+    async fn delivery(
+        &self,
+        tenant: TenantId,
+        webhook: WebhookNo,
+        position: Position,
+    ) -> Result<Option<(Delivery, Vec<Attempt>)>, StoreError> {
+        let no = known!(self, tenant, else None);
+        self.reader.delivery(no, webhook, position).await
+    }
+
+    async fn dead_letters(
+        &self,
+        tenant: TenantId,
+        query: &DeadLetterQuery,
+    ) -> Result<Vec<Exception>, StoreError> {
+        let no = known!(self, tenant, else Vec::new());
+        self.reader.dead_letters(no, query).await
+    }
+
+    async fn standings(
+        &self,
+        tenant: TenantId,
+        positions: &[Position],
+    ) -> Result<Vec<(Position, DeliveryState)>, StoreError> {
+        let no = known!(self, tenant, else Vec::new());
+        self.reader.standings(no, positions).await
+    }
+
+    async fn replays(
+        &self,
+        tenant: TenantId,
+        unfinished_only: bool,
+        limit: u32,
+    ) -> Result<Vec<Replay>, StoreError> {
+        let no = known!(self, tenant, else Vec::new());
+        self.reader.replays(no, unfinished_only, limit).await
+    }
+
+    async fn consumer(
+        &self,
+        tenant: TenantId,
+        name: &ConsumerName,
+    ) -> Result<Option<Consumer>, StoreError> {
+        let no = known!(self, tenant, else None);
+        self.reader.consumer(no, name).await
+    }
+
+    async fn sweep(&self, now: Timestamp, attempts_before: Timestamp) -> Result<u64, StoreError> {
+        self.sweep_rows(now, attempts_before).await
+    }
+
+    async fn probe(&self) -> Result<Duration, StoreError> {
+        self.probe_server().await
+    }
+
+    async fn counts(&self, events_since: Timestamp) -> Result<Counts, StoreError> {
+        self.reader.counts(events_since).await
+    }
+
+    async fn close(&self) {
+        self.writer.pool.close();
+        self.reader.pool.close();
+        self.writer.given_up.none().await;
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,106 @@
+//! Reads what proofs are made of: ends of chains, leaves, inner nodes.
+//!
+//! Computes no hash; that is `domain::merkle`.
+
+use domain::{event::Hash, ids::WorkspaceId, position::Seq};
+
+use super::{
+    event_row::hash_in_body,
+    reader::{Reader, column},
+};
+use crate::{
+    StoreError,
+    log::{
+        ChainEnd,
+        stored::{hash, signed, unsigned},
+    },
+};
+
+/// Items that a proof reads at once.
+const PROOF_ITEMS_MAX: i64 = 256;
+
+impl Reader {
+    /// The end of a workspace's chain.
+    pub(super) async fn chain_end(
+        &self,
+        tenant_no: i64,
+        workspace: WorkspaceId,
+    ) -> Result<Option<ChainEnd>, StoreError> {
+        const CHAIN_END: &str = "
+            SELECT seq, hash
+            FROM   streams
+            WHERE  tenant_no = $1 AND id = $2 AND hash IS NOT NULL";
+
+        let found = self
+            .row(CHAIN_END, &[&tenant_no, &workspace.uuid()])
+            .await?;
+        let Some(row) = found else {
+            return Ok(None);
+        };
+        Ok(Some(ChainEnd {
+            seq: Seq::new(unsigned(column(&row, 0)?)?),
+            hash: hash(column(&row, 1)?)?,
+        }))
+    }
+
+    /// Hashes of leaves.
+    pub(super) async fn leaf_hashes(
+        &self,
+        tenant_no: i64,
+        workspace: WorkspaceId,
+        from: Seq,
+        to: Seq,
+    ) -> Result<Vec<Hash>, StoreError> {
+        const LEAVES: &str = concat!(
+            "SELECT   ",
+            hash_in_body!(),
+            "
+             FROM     events AS e
+             WHERE    e.stream_no = (SELECT no FROM streams WHERE tenant_no = $1 AND id = $2)
+                      AND e.seq BETWEEN $3 AND $4
+             ORDER BY e.seq
+             LIMIT    $5"
+        );
+
+        let (from, to) = (signed(from.get()), signed(to.get()));
+        let rows = self
+            .rows(
+                LEAVES,
+                &[&tenant_no, &workspace.uuid(), &from, &to, &PROOF_ITEMS_MAX],
+            )
+            .await?;
+        rows.iter().map(|row| hash(column(row, 0)?)).collect()
+    }
+
+    /// Stored inner nodes.
+    pub(super) async fn tree_nodes(
+        &self,
+        tenant_no: i64,
+        workspace: WorkspaceId,
+        level: u8,
+        (from, to): (u64, u64),
+    ) -> Result<Vec<Hash>, StoreError> {
+        const NODES: &str = "
+            SELECT   hash
+            FROM     tree_nodes
+            WHERE    stream_no = (SELECT no FROM streams WHERE tenant_no = $1 AND id = $2)
+                     AND level = $3 AND idx BETWEEN $4 AND $5
+            ORDER BY idx
+            LIMIT    $6";
+
+        let rows = self
+            .rows(
+                NODES,
+                &[
+                    &tenant_no,
+                    &workspace.uuid(),
+                    &i16::from(level),
+                    &signed(from),
+                    &signed(to),
+                    &PROOF_ITEMS_MAX,
+                ],
+            )
+            .await?;
+        rows.iter().map(|row| hash(column(row, 0)?)).collect()
+    }
+}

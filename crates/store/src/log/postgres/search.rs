@@ -1,0 +1,389 @@
+//! Searches a tenant's events and finds positions by time.
+//!
+//! A search looks at a window of the log that is bounded beforehand, along the shortest path that its filter allows. Each row
+//! is checked against the filter itself once more: SQL only leaves out what cannot match.
+
+pub(super) mod page;
+
+use domain::{
+    filter::{EventFilter, TypePattern},
+    ids::{DeviceId, WorkspaceId},
+    position::Position,
+    time::Timestamp,
+};
+use tokio_postgres::types::ToSql;
+
+use super::{
+    event_row,
+    reader::{Extent, Parameters, Reader, column},
+};
+use crate::{
+    StoreError,
+    log::{
+        EventQuery, Order, Page,
+        stored::{corrupt, place, position_of, signed},
+    },
+};
+
+/// Finds the highest number between `$1` and `$2` (both excluded) for which `$is_before` holds of `middle`, or `$1`; it must
+/// hold for all numbers up to some point and for none after it.
+macro_rules! bisect {
+    ($is_before:literal) => {
+        concat!(
+            "WITH RECURSIVE search (low, high) AS (
+                 SELECT $1::BIGINT, $2::BIGINT
+                 UNION ALL
+                 SELECT CASE WHEN is_before THEN middle ELSE low END,
+                        CASE WHEN is_before THEN high ELSE middle END
+                 FROM   search
+                 CROSS JOIN LATERAL (SELECT low + (high - low) / 2 AS middle) AS m
+                 CROSS JOIN LATERAL (SELECT ",
+            $is_before,
+            " AS is_before) AS b
+                 WHERE  high - low > 1)
+             SELECT low FROM search WHERE high - low <= 1 LIMIT 1"
+        )
+    };
+}
+
+/// A stretch of the log that a page looks at, as places or (along a workspace's chain) as seqs.
+#[derive(Clone, Copy, Debug)]
+struct Window {
+    first: i64,
+    last: i64,
+    /// There is more of the log beyond its far end.
+    is_cut: bool,
+}
+
+/// Along what a search goes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Path {
+    /// The tenant's log.
+    Log,
+    /// One workspace's chain.
+    Stream(i64),
+    /// The events of one device.
+    Device(DeviceId),
+    /// The events with one dedup id, which are few.
+    DedupId,
+}
+
+/// Types as a statement takes them: exact ones, and the ends of ranges. `prefix.*` is a range: `/` follows right on the dot.
+#[derive(Default)]
+struct Kinds {
+    exact: Option<Vec<String>>,
+    lows: Vec<String>,
+    highs: Vec<String>,
+}
+
+impl Reader {
+    /// One page of a search.
+    pub(super) async fn search(
+        &self,
+        tenant_no: i64,
+        query: &EventQuery,
+    ) -> Result<Page, StoreError> {
+        let Some(extent) = self.extent(tenant_no).await? else {
+            return Ok(Page::default());
+        };
+        let range = self.range(tenant_no, extent, query).await?;
+        let path = match &query.filter {
+            EventFilter {
+                dedup_id: Some(_), ..
+            } => Path::DedupId,
+            EventFilter {
+                device: Some(device),
+                ..
+            } => Path::Device(*device),
+            EventFilter {
+                workspace: Some(workspace),
+                ..
+            } => match self.stream_no(tenant_no, *workspace).await? {
+                Some(stream_no) => Path::Stream(stream_no),
+                None => return Ok(Page::default()),
+            },
+            _unindexed => Path::Log,
+        };
+        let window = match path {
+            Path::Log => Some(cut(range, query)),
+            Path::DedupId => Some(range),
+            Path::Device(device) => Some(self.device_window(range, device, query).await?),
+            Path::Stream(stream_no) => self.stream_window(range, stream_no, query).await?,
+        };
+        match window {
+            Some(window) if window.first <= window.last && query.limit > 0 => {
+                self.page(path, window, query).await
+            }
+            _empty => Ok(Page::default()),
+        }
+    }
+
+    /// The highest position whose event was received before a time.
+    pub(super) async fn position_before(
+        &self,
+        extent: Extent,
+        time: Timestamp,
+    ) -> Result<Position, StoreError> {
+        let place = self.place_before(extent, time).await?;
+        Ok(if place < extent.oldest {
+            Position::ZERO
+        } else {
+            position_of(place)
+        })
+    }
+
+    /// The highest place whose event was received before a time; the one before the oldest if there is none.
+    pub(super) async fn place_before(
+        &self,
+        extent: Extent,
+        time: Timestamp,
+    ) -> Result<i64, StoreError> {
+        const BEFORE: &str =
+            bisect!("(SELECT e.received_at FROM events AS e WHERE e.place = middle LIMIT 1) < $3");
+
+        let (low, high) = (extent.oldest - 1, extent.newest + 1);
+        self.number(BEFORE, &[&low, &high, &time.micros()]).await
+    }
+
+    async fn number(
+        &self,
+        sql: &'static str,
+        parameters: Parameters<'_>,
+    ) -> Result<i64, StoreError> {
+        match self.row(sql, parameters).await? {
+            Some(row) => column(&row, 0),
+            None => Err(corrupt("a hole where there can be none")),
+        }
+    }
+
+    /// What the query's bounds leave of the log.
+    async fn range(
+        &self,
+        tenant_no: i64,
+        extent: Extent,
+        query: &EventQuery,
+    ) -> Result<Window, StoreError> {
+        let mut range = Window {
+            first: extent.oldest,
+            last: extent.newest,
+            is_cut: false,
+        };
+        if let Some(after) = query.after {
+            range.first = range.first.max(place(tenant_no, after) + 1);
+        }
+        if let Some(before) = query.before {
+            range.last = range.last.min(place(tenant_no, before) - 1);
+        }
+        if let Some(from) = query.filter.from {
+            range.first = range.first.max(self.place_before(extent, from).await? + 1);
+        }
+        if let Some(to) = query.filter.to {
+            range.last = range.last.min(self.place_before(extent, to).await?);
+        }
+        Ok(range)
+    }
+
+    async fn stream_no(
+        &self,
+        tenant_no: i64,
+        workspace: WorkspaceId,
+    ) -> Result<Option<i64>, StoreError> {
+        const FIND: &str = "SELECT no FROM streams WHERE tenant_no = $1 AND id = $2";
+
+        let row = self.row(FIND, &[&tenant_no, &workspace.uuid()]).await?;
+        row.map(|row| column(&row, 0)).transpose()
+    }
+
+    /// The seqs of a workspace's events within a range of places.
+    async fn stream_window(
+        &self,
+        range: Window,
+        stream_no: i64,
+        query: &EventQuery,
+    ) -> Result<Option<Window>, StoreError> {
+        const ENDS: &str = "
+            SELECT (SELECT e.seq FROM events AS e WHERE e.stream_no = $1 ORDER BY e.seq      LIMIT 1),
+                   (SELECT e.seq FROM events AS e WHERE e.stream_no = $1 ORDER BY e.seq DESC LIMIT 1)";
+        const BEFORE: &str = bisect!(
+            "(SELECT e.place FROM events AS e WHERE e.stream_no = $4 AND e.seq = middle LIMIT 1) < $3"
+        );
+
+        let ends = match self.row(ENDS, &[&stream_no]).await? {
+            Some(row) => (column(&row, 0)?, column(&row, 1)?),
+            None => (None, None),
+        };
+        let (Some(oldest), Some(newest)): (Option<i64>, Option<i64>) = ends else {
+            return Ok(None);
+        };
+        let (low, high) = (oldest - 1, newest + 1);
+        let mut seqs = [0; 2];
+        for (seq, place) in seqs.iter_mut().zip([range.first, range.last + 1]) {
+            *seq = self
+                .number(BEFORE, &[&low, &high, &place, &stream_no])
+                .await?;
+        }
+        let range = Window {
+            first: seqs[0] + 1,
+            last: seqs[1],
+            is_cut: false,
+        };
+        Ok(Some(cut(range, query)))
+    }
+
+    /// The part of a range that holds no more events of a device than a page may look at.
+    async fn device_window(
+        &self,
+        range: Window,
+        device: DeviceId,
+        query: &EventQuery,
+    ) -> Result<Window, StoreError> {
+        const ASCENDING: &str = "
+            SELECT   place
+            FROM     events
+            WHERE    device = $1 AND place BETWEEN $2 AND $3
+            ORDER BY place
+            LIMIT    1 OFFSET $4";
+        const DESCENDING: &str = "
+            SELECT   place
+            FROM     events
+            WHERE    device = $1 AND place BETWEEN $2 AND $3
+            ORDER BY place DESC
+            LIMIT    1 OFFSET $4";
+
+        let sql = match query.order {
+            Order::Ascending => ASCENDING,
+            Order::Descending => DESCENDING,
+        };
+        let skipped = i64::from(query.scan_max.saturating_sub(1));
+        let row = self
+            .row(sql, &[&device.uuid(), &range.first, &range.last, &skipped])
+            .await?;
+        let edge: Option<i64> = row.map(|row| column(&row, 0)).transpose()?;
+        Ok(match (edge, query.order) {
+            (Some(edge), Order::Ascending) if edge < range.last => Window {
+                last: edge,
+                is_cut: true,
+                ..range
+            },
+            (Some(edge), Order::Descending) if edge > range.first => Window {
+                first: edge,
+                is_cut: true,
+                ..range
+            },
+            _whole => range,
+        })
+    }
+
+    async fn page(
+        &self,
+        path: Path,
+        window: Window,
+        query: &EventQuery,
+    ) -> Result<Page, StoreError> {
+        let filter = &query.filter;
+        let bytes = |text: &Option<Box<str>>| text.as_ref().map(|text| text.as_bytes().to_vec());
+        let along: Box<dyn ToSql + Sync + Send> = match path {
+            Path::Log => Box::new(None::<i64>),
+            Path::Stream(stream_no) => Box::new(stream_no),
+            Path::Device(device) => Box::new(device.uuid()),
+            Path::DedupId => Box::new(bytes(&filter.dedup_id)),
+        };
+        let kinds = Kinds::of(filter);
+        let bytes_max = i64::try_from(query.bytes_max.max(1)).unwrap_or(i64::MAX);
+        let rows = self
+            .rows(
+                page::statement(path, query.order),
+                &[
+                    &window.first,
+                    &window.last,
+                    &*along,
+                    &bytes(&filter.category),
+                    &bytes(&filter.project),
+                    &bytes(&filter.actor),
+                    &filter.workspace.map(WorkspaceId::uuid),
+                    &kinds.exact,
+                    &kinds.lows,
+                    &kinds.highs,
+                    &i64::from(query.limit),
+                    &bytes_max,
+                ],
+            )
+            .await?;
+        let found = rows.iter().map(event_row::read);
+        let mut events = found.collect::<Result<Vec<_>, _>>()?;
+        let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
+        let payloads: usize = events.iter().map(|event| event.payload.len()).sum();
+        let is_full = events.len() >= limit || payloads >= query.bytes_max.max(1);
+        let far_end = match query.order {
+            Order::Ascending => window.last,
+            Order::Descending => window.first,
+        };
+        let reached = match (path, rows.last(), events.last()) {
+            (Path::Stream(_), _, Some(event)) => Some((signed(event.seq.get()), event.position)),
+            (_, Some(row), Some(event)) => Some((column(row, 0)?, event.position)),
+            _none => None,
+        };
+        let next = match reached {
+            Some((end, position)) if is_full => {
+                (window.is_cut || end != far_end).then_some(position)
+            }
+            _ if window.is_cut => Some(self.position_at(path, far_end).await?),
+            _ => None,
+        };
+        events.retain(|event| filter.matches(event));
+        Ok(Page { events, next })
+    }
+
+    /// The position at an end of a window.
+    async fn position_at(&self, path: Path, end: i64) -> Result<Position, StoreError> {
+        const AT: &str = "SELECT place FROM events WHERE stream_no = $1 AND seq = $2 LIMIT 1";
+
+        match path {
+            Path::Log | Path::Device(_) | Path::DedupId => Ok(position_of(end)),
+            Path::Stream(stream_no) => Ok(position_of(self.number(AT, &[&stream_no, &end]).await?)),
+        }
+    }
+}
+
+impl Kinds {
+    fn of(filter: &EventFilter) -> Kinds {
+        let mut kinds = Kinds::default();
+        let Some(wanted) = filter.kinds.as_ref().filter(|kinds| !kinds.is_all()) else {
+            return kinds;
+        };
+        let mut exact = Vec::new();
+        for pattern in wanted.patterns() {
+            match pattern {
+                // It stands for all, and then the list as a whole does.
+                TypePattern::All => return Kinds::default(),
+                TypePattern::Exact(kind) => exact.push(kind.as_str().to_owned()),
+                TypePattern::Prefix(prefix) => {
+                    kinds.lows.push(format!("{prefix}."));
+                    kinds.highs.push(format!("{prefix}/"));
+                }
+            }
+        }
+        kinds.exact = Some(exact);
+        kinds
+    }
+}
+
+/// The near part of a range of numbers without holes, no longer than a page may look at.
+fn cut(range: Window, query: &EventQuery) -> Window {
+    let length = i64::from(query.scan_max.max(1));
+    if range.last - range.first < length {
+        return range;
+    }
+    match query.order {
+        Order::Ascending => Window {
+            last: range.first + length - 1,
+            is_cut: true,
+            ..range
+        },
+        Order::Descending => Window {
+            first: range.last - length + 1,
+            is_cut: true,
+            ..range
+        },
+    }
+}
