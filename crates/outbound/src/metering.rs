@@ -26,7 +26,7 @@ struct Handles {
 }
 
 /// The values of the label `result`; [`place`] knows the order.
-const RESULTS: [&str; 13] = [
+const RESULTS: [&str; 14] = [
     "2xx",
     "3xx",
     "4xx",
@@ -40,6 +40,7 @@ const RESULTS: [&str; 13] = [
     "reset",
     "host_busy",
     "broken_off",
+    "fault",
 ];
 
 impl Metering {
@@ -106,5 +107,6 @@ fn place(result: &Result<Answer, PostError>) -> usize {
         Err(PostError::Reset(_)) => 10,
         Err(PostError::HostBusy) => 11,
         Err(PostError::BrokenOff) => 12,
+        Err(PostError::Fault) => 13,
     }
 }

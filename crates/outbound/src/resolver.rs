@@ -3,9 +3,7 @@
 //! What is handed back is what is dialled, so a name that changes its mind between a check and the connection gains
 //! nothing. Nothing is cached: lookups of one name that run at the same moment share their result, and no more.
 
-use std::{
-    collections::HashMap, io, net::IpAddr, net::SocketAddr, net::ToSocketAddrs as _, sync::Arc,
-};
+use std::{collections::HashMap, io, net::IpAddr, net::ToSocketAddrs as _, sync::Arc};
 
 use domain::ids::TenantId;
 use futures_util::{
@@ -13,17 +11,12 @@ use futures_util::{
     future::{BoxFuture, Shared},
 };
 use parking_lot::Mutex;
-use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 use crate::{
     guard::{Guard, Refusal},
+    post_error::PostError,
     slots::Slots,
 };
-
-tokio::task_local! {
-    /// On whose behalf the present task connects; set around each post.
-    pub(crate) static TENANT: TenantId;
-}
 
 /// How many lookups of one tenant run at once. Each takes a thread for as long as the name's server likes, so
 /// without this a tenant with slow names could take all of them.
@@ -46,11 +39,11 @@ pub(crate) struct SystemLookup;
 pub(crate) struct GuardedResolver {
     guard: Guard,
     lookup: Arc<dyn Lookup>,
-    slots: Slots<Option<TenantId>>,
+    slots: Slots<TenantId>,
     flights: Flights,
 }
 
-type Key = (Option<TenantId>, Arc<str>);
+type Key = (TenantId, Arc<str>);
 type Flight = Shared<BoxFuture<'static, Found>>;
 type Flights = Arc<Mutex<HashMap<Key, Flight>>>;
 
@@ -65,9 +58,24 @@ impl GuardedResolver {
         }
     }
 
+    /// Finds the addresses of a name that may be dialled. `tenant` is who wants to connect.
+    pub(crate) fn resolve(
+        &self,
+        tenant: TenantId,
+        name: &str,
+    ) -> impl Future<Output = Result<Vec<IpAddr>, PostError>> + use<> {
+        let name: Arc<str> = Arc::from(name);
+        let flight = self.flight(tenant, &name);
+        let guard = self.guard.clone();
+        async move {
+            let found = flight.await;
+            let found = found.map_err(|error| PostError::Resolve(error.to_string()))?;
+            reachable(&guard, &name, &found)
+        }
+    }
+
     /// Joins the lookup of this name that the tenant has running, or starts one. It runs on when nobody waits any more.
-    fn flight(&self, name: &Arc<str>) -> Flight {
-        let tenant = TENANT.try_with(|tenant| *tenant).ok();
+    fn flight(&self, tenant: TenantId, name: &Arc<str>) -> Flight {
         let key = (tenant, Arc::clone(name));
         let mut flights = self.flights.lock();
         if let Some(flight) = flights.get(&key) {
@@ -89,20 +97,6 @@ impl GuardedResolver {
             .shared();
         flights.insert(key, flight.clone());
         flight
-    }
-}
-
-impl Resolve for GuardedResolver {
-    fn resolve(&self, name: Name) -> Resolving {
-        let name: Arc<str> = Arc::from(name.as_str());
-        let flight = self.flight(&name);
-        let guard = self.guard.clone();
-        async move {
-            let found = flight.await?;
-            let checked = reachable(&guard, &name, &found)?;
-            Ok(Box::new(checked.into_iter()) as Addrs)
-        }
-        .boxed()
     }
 }
 
@@ -130,20 +124,13 @@ impl Drop for Landing {
     }
 }
 
-/// The addresses that may be dialled, of all that were found. The port is the client's to fill in.
-fn reachable(
-    guard: &Guard,
-    name: &str,
-    found: &[IpAddr],
-) -> Result<Vec<SocketAddr>, Box<dyn std::error::Error + Send + Sync>> {
+/// The addresses that may be dialled, of all that were found.
+fn reachable(guard: &Guard, name: &str, found: &[IpAddr]) -> Result<Vec<IpAddr>, PostError> {
     if found.is_empty() {
-        return Err("the name has no address".into());
+        return Err(PostError::Resolve("the name has no address".to_owned()));
     }
-    let checked: Vec<SocketAddr> = found
-        .iter()
-        .filter(|addr| guard.check_addr(**addr).is_ok())
-        .map(|addr| SocketAddr::new(*addr, 0))
-        .collect();
+    let may_be_dialled = |addr: &IpAddr| guard.check_addr(*addr).is_ok();
+    let checked: Vec<IpAddr> = found.iter().copied().filter(may_be_dialled).collect();
     if checked.is_empty() {
         let host = name.to_owned();
         return Err(Refusal::Name { host }.into());

@@ -5,13 +5,15 @@
 
 use std::{fmt, sync::Arc, time::Duration};
 
-use bytes::{Bytes, BytesMut};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use domain::{clock::Clock, ids::TenantId};
-use reqwest::{
-    Client, Request,
-    header::{self, HeaderMap, HeaderName},
-    redirect,
+use http::{
+    HeaderMap, HeaderValue, Method, Request, Uri,
+    header::{self, HeaderName},
 };
+use http_body_util::Full;
+use percent_encoding::percent_decode_str;
 use rustls::pki_types::CertificateDer;
 use tokio::{
     runtime::Handle,
@@ -21,25 +23,18 @@ use tokio::{
 use url::Url;
 
 use crate::{
-    guard::Guard,
+    dial::{Dialler, Origin},
+    guard::{Guard, Refusal},
     host_limit::HostLimit,
+    link::Reply,
     metering::Metering,
+    pool::Pool,
     post_error::PostError,
-    resolver::{GuardedResolver, Lookup, SystemLookup, TENANT},
+    resolver::{GuardedResolver, Lookup, SystemLookup},
     retry_after,
 };
 
 mod tls;
-
-/// How much of an answer's body is read. What is longer ends with its connection.
-const BODY_READ_MAX: usize = 64 * 1024;
-/// How much of an answer's body is kept.
-const BODY_KEPT_MAX: usize = 1024;
-/// How long an idle connection is kept. Most targets close theirs after a minute, and a post on a connection that is
-/// closed at that moment fails.
-const POOL_IDLE: Duration = Duration::from_secs(30);
-/// After how much silence the system probes whether an idle connection still leads anywhere.
-const KEEPALIVE: Duration = Duration::from_secs(15);
 
 /// Headers that belong to the connection or say where the body ends. A post may not set them: a second opinion on
 /// either would let a tenant smuggle a request to somebody else's host.
@@ -62,7 +57,9 @@ pub struct WebhookClient {
 }
 
 struct Inner {
-    client: Client,
+    dialler: Dialler,
+    pool: Pool,
+    user_agent: HeaderValue,
     guard: Guard,
     host_limit: HostLimit,
     metering: Metering,
@@ -106,9 +103,9 @@ pub enum ClientError {
     /// TLS could not be set up.
     #[error("TLS could not be set up")]
     Tls(#[source] rustls::Error),
-    /// The HTTP client could not be set up.
-    #[error("the HTTP client could not be set up")]
-    Http(#[source] reqwest::Error),
+    /// The `User-Agent` cannot stand in a header.
+    #[error("the user agent cannot stand in a header")]
+    UserAgent(#[source] http::header::InvalidHeaderValue),
 }
 
 /// One request to a target.
@@ -159,24 +156,13 @@ impl WebhookClient {
     ) -> Result<WebhookClient, ClientError> {
         let tls = tls::config(options.extra_roots)?;
         let resolver = GuardedResolver::new(options.guard.clone(), lookup);
-        let client = Client::builder()
-            .tls_backend_preconfigured(tls)
-            .dns_resolver(resolver)
-            .http1_only()
-            .redirect(redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .referer(false)
-            .no_proxy()
-            .tcp_nodelay(true)
-            .tcp_keepalive(KEEPALIVE)
-            .connect_timeout(options.connect_timeout)
-            .pool_idle_timeout(POOL_IDLE)
-            .pool_max_idle_per_host(options.pool_idle_per_host_max)
-            .user_agent(options.user_agent)
-            .build()
-            .map_err(ClientError::Http)?;
+        let user_agent =
+            HeaderValue::try_from(options.user_agent).map_err(ClientError::UserAgent)?;
+        let guard = options.guard.clone();
         let inner = Inner {
-            client,
+            dialler: Dialler::new(guard, resolver, tls, options.connect_timeout),
+            pool: Pool::new(options.pool_idle_per_host_max),
+            user_agent,
             guard: options.guard,
             host_limit: HostLimit::new(options.per_host_in_flight_max),
             metering: Metering::default(),
@@ -213,6 +199,7 @@ impl WebhookClient {
             joined.unwrap_or_else(|error| {
                 if error.is_panic() {
                     tracing::error!("a post to a webhook target panicked");
+                    return Err(PostError::Fault);
                 }
                 Err(PostError::BrokenOff)
             })
@@ -240,45 +227,107 @@ impl Inner {
         let deadline = started
             .checked_add(post.timeout)
             .unwrap_or(started + Duration::from_secs(86_400));
-        let host = post.url.host_str().unwrap_or_default();
-        let slot = timeout_at(deadline, self.host_limit.admit(post.tenant, host));
-        let _slot = slot.await.map_err(|_elapsed| PostError::HostBusy)?;
-        let exchange = TENANT.scope(post.tenant, self.send(post));
+        let mut is_admitted = false;
+        let exchange = async {
+            let host = post.url.host_str().unwrap_or_default();
+            let _slot = self.host_limit.admit(post.tenant, host).await;
+            is_admitted = true;
+            self.send(post).await
+        };
         match timeout_at(deadline, exchange).await {
-            Ok(result) => result.map_err(|error| PostError::of(&error)),
-            Err(_elapsed) => Err(PostError::Timeout),
+            Ok(result) => result,
+            Err(_elapsed) if is_admitted => Err(PostError::Timeout),
+            Err(_elapsed) => Err(PostError::HostBusy),
         }
     }
 
-    async fn send(&self, post: Post) -> Result<Answer, reqwest::Error> {
-        let mut response = self.client.execute(self.request(post)?).await?;
-        let status = response.status().as_u16();
-        let retry_after = response
-            .headers()
+    async fn send(&self, post: Post) -> Result<Answer, PostError> {
+        let origin = Origin::of(&post.url)?;
+        let tenant = post.tenant;
+        let request = self.request(post)?;
+        let mut link = match self.pool.take(&origin) {
+            Some(link) => link,
+            None => self.dialler.dial(tenant, &origin).await?,
+        };
+        let reply = link.exchange(request).await?;
+        if reply.is_reusable {
+            self.pool.keep(&origin, link);
+        }
+        Ok(self.answer(reply))
+    }
+
+    fn answer(&self, reply: Reply) -> Answer {
+        let retry_after = reply
+            .head
+            .headers
             .get(header::RETRY_AFTER)
             .and_then(|value| value.to_str().ok())
             .and_then(|value| retry_after::parse(value, self.clock.now()));
-        let body = read_body(&mut response).await?;
-        Ok(Answer {
-            status,
+        Answer {
+            status: reply.head.status.as_u16(),
             retry_after,
-            body,
-        })
+            body: reply.body,
+        }
     }
 
-    fn request(&self, mut post: Post) -> Result<Request, reqwest::Error> {
+    fn request(&self, post: Post) -> Result<Request<Full<Bytes>>, Refusal> {
+        let mut headers = post.headers;
         for name in &HEADERS_DROPPED {
-            post.headers.remove(name);
+            headers.remove(name);
         }
-        // The builder moves a user and password out of the URL into a header.
-        let mut request = self.client.post(post.url).body(post.body).build()?;
-        if request.headers().is_empty() {
-            *request.headers_mut() = post.headers;
-        } else {
-            request.headers_mut().extend(post.headers);
+        let (host, uri) = host_and_path(&post.url)?;
+        headers.insert(header::HOST, host);
+        if !headers.contains_key(header::USER_AGENT) {
+            headers.insert(header::USER_AGENT, self.user_agent.clone());
         }
+        if let Some(credentials) = credentials(&post.url)
+            && !headers.contains_key(header::AUTHORIZATION)
+        {
+            headers.insert(header::AUTHORIZATION, credentials);
+        }
+        let mut request = Request::new(Full::new(post.body));
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = uri;
+        *request.headers_mut() = headers;
         Ok(request)
     }
+}
+
+/// What stands in the request's first line, and in its `Host`.
+fn host_and_path(url: &Url) -> Result<(HeaderValue, Uri), Refusal> {
+    let host = url.host_str().unwrap_or_default();
+    let host = match url.port() {
+        Some(port) => HeaderValue::try_from(format!("{host}:{port}")),
+        None => HeaderValue::from_str(host),
+    };
+    let path = match url.query() {
+        Some(query) => Uri::try_from(format!("{}?{query}", url.path())),
+        None => Uri::try_from(url.path()),
+    };
+    match (host, path) {
+        (Ok(host), Ok(path)) => Ok((host, path)),
+        (Err(error), _) => Err(malformed(&error)),
+        (_, Err(error)) => Err(malformed(&error)),
+    }
+}
+
+fn malformed(error: &dyn std::error::Error) -> Refusal {
+    Refusal::Malformed {
+        reason: error.to_string(),
+    }
+}
+
+/// The user and password of a URL, as they go into a header.
+fn credentials(url: &Url) -> Option<HeaderValue> {
+    if url.username().is_empty() && url.password().is_none() {
+        return None;
+    }
+    let mut pair: Vec<u8> = percent_decode_str(url.username()).collect();
+    pair.push(b':');
+    pair.extend(percent_decode_str(url.password().unwrap_or_default()));
+    let mut value = HeaderValue::try_from(format!("Basic {}", STANDARD.encode(pair))).ok()?;
+    value.set_sensitive(true);
+    Some(value)
 }
 
 impl fmt::Debug for WebhookClient {
@@ -308,21 +357,6 @@ impl<T> Drop for AbortOnDrop<T> {
     fn drop(&mut self) {
         self.0.abort();
     }
-}
-
-/// Reads a body to its end, so that the connection can serve again, or to the limit, and keeps the beginning.
-async fn read_body(response: &mut reqwest::Response) -> Result<Bytes, reqwest::Error> {
-    let mut kept = BytesMut::new();
-    let mut read = 0;
-    while read < BODY_READ_MAX {
-        let Some(chunk) = response.chunk().await? else {
-            break;
-        };
-        let room = BODY_KEPT_MAX - kept.len();
-        kept.extend_from_slice(&chunk[..chunk.len().min(room)]);
-        read += chunk.len();
-    }
-    Ok(kept.freeze())
 }
 
 #[cfg(test)]

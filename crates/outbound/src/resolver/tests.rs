@@ -12,9 +12,10 @@ fn resolver(guard: Guard, names: &[(&str, &[&str])]) -> GuardedResolver {
 }
 
 async fn resolve(resolver: &GuardedResolver, name: &str) -> Result<Vec<IpAddr>, Refusal> {
-    match resolver.resolve(name.parse().unwrap()).await {
-        Ok(addrs) => Ok(addrs.map(|addr| addr.ip()).collect()),
-        Err(error) => Err(error.downcast_ref::<Refusal>().unwrap().clone()),
+    match resolver.resolve(tenant(1), name).await {
+        Ok(addrs) => Ok(addrs),
+        Err(PostError::Refused(refusal)) => Err(refusal),
+        Err(other) => panic!("{other:?}"),
     }
 }
 
@@ -99,7 +100,7 @@ async fn lookups_of_one_name_at_one_moment_are_one() {
     let held = Held::new();
     let resolver = GuardedResolver::new(Guard::new(Vec::new()), Arc::new(held.clone()));
     let asking: Vec<_> = (0..100)
-        .map(|_| resolver.resolve("a.test".parse().unwrap()))
+        .map(|_| resolver.resolve(tenant(1), "a.test"))
         .collect();
     let all = futures_util::future::join_all(asking);
     held.gate.add_permits(1);
@@ -115,12 +116,10 @@ async fn a_tenant_with_slow_names_leaves_lookups_to_others() {
     let names: Vec<String> = (0..100).map(|n| format!("{n}.test")).collect();
     let slow: Vec<_> = names
         .iter()
-        .map(|name| TENANT.sync_scope(tenant(1), || resolver.resolve(name.parse().unwrap())))
+        .map(|name| resolver.resolve(tenant(1), name))
         .collect();
     assert_eq!(held.settled().await, LOOKUPS_PER_TENANT_MAX);
-    let other = TENANT.sync_scope(tenant(2), || {
-        resolver.resolve("other.test".parse().unwrap())
-    });
+    let other = resolver.resolve(tenant(2), "other.test");
     assert_eq!(held.settled().await, LOOKUPS_PER_TENANT_MAX + 1);
     held.gate.add_permits(1_000);
     assert!(other.await.is_ok());

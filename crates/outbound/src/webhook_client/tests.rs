@@ -5,7 +5,6 @@ use std::net::TcpListener;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, dev::ServerHandle, web};
 use domain::time::Timestamp;
 use futures_util::FutureExt as _;
-use reqwest::header::HeaderValue;
 use rustls::pki_types::{PrivateKeyDer, pem::PemObject as _};
 
 use super::*;
@@ -188,6 +187,56 @@ async fn one_connection_serves_post_after_post() {
     drop(client);
     target.connection_closed().await;
     assert_eq!(target.connection_closed().now_or_never(), None);
+}
+
+#[tokio::test]
+async fn a_connection_that_the_target_has_closed_does_not_serve_again() {
+    let last = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+    let mut target = FakeTarget::start(Behaviour::CloseAfter(last)).await;
+    let client = client();
+    for _ in 0..5 {
+        let answer = client.post(post_to(target.url(), AMPLE)).await.result;
+        assert_eq!(answer.unwrap().status, 200);
+        target.connection_closed().await;
+        // The runtime hears of the end of the connection when it looks at its sockets, as it does between tasks.
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(target.requests_so_far(), 5);
+}
+
+#[tokio::test]
+async fn a_target_that_announces_the_end_of_its_connection_gets_another() {
+    let last = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
+    let chunked = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n";
+    let unmeasured = "HTTP/1.0 200 OK\r\n\r\nok";
+    for behaviour in [
+        Behaviour::CloseAfter(last),
+        Behaviour::CloseAfter(chunked),
+        Behaviour::CloseAfter(unmeasured),
+    ] {
+        let mut target = FakeTarget::start(behaviour).await;
+        let client = client();
+        for _ in 0..3 {
+            let answer = client.post(post_to(target.url(), AMPLE)).await.result;
+            assert_eq!(answer.unwrap().body, "ok", "{behaviour:?}");
+            target.connection_closed().await;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn query_and_path_arrive_as_they_were_and_the_fragment_stays() {
+    let mut target = FakeTarget::start(OK).await;
+    let url = format!("{}/a%20b?x=1&y=%2F#part", target.url());
+    client()
+        .post(post_to(url.parse().unwrap(), AMPLE))
+        .await
+        .result
+        .unwrap();
+    let request = target.request().await;
+    let first = "POST /hook/a%20b?x=1&y=%2F HTTP/1.1\r\n";
+    assert!(request.starts_with(first), "{request}");
 }
 
 #[test]

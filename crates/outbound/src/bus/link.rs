@@ -1,0 +1,291 @@
+//! The one connection, and the tasks around it: who watches it, who sends what was published, who takes answers in.
+//!
+//! Does not decide what is sent.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use async_nats::{Client, ConnectOptions, Event, Subject, connection::State};
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use tokio::{
+    sync::{Notify, watch},
+    task::{AbortHandle, JoinHandle},
+    time::timeout,
+};
+
+use super::{
+    BusError, BusOptions, Connection, Topic,
+    address::Address,
+    backlog::{self, Backlog, Weigh},
+    frame::{Kind, bare},
+    metering::{Dropped, Metering},
+    requests::{self, Asked},
+};
+
+/// What waits to be published, at most.
+const OUTBOX: backlog::Limits = backlog::Limits {
+    messages_max: 4_096,
+    bytes_max: 16 * 1024 * 1024,
+};
+/// Messages that the client takes before it makes the sender wait.
+const CLIENT_CAPACITY: usize = 256;
+/// Messages of one subscription that the client keeps until they are taken over, which happens at once.
+const SUBSCRIPTION_CAPACITY: usize = 1_024;
+/// How often a silent connection is tried: it is dead when three tries are unanswered.
+const PING_EVERY: Duration = Duration::from_secs(3);
+const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+/// Pauses between tries to connect: they begin with the first and double up to the second.
+const PAUSE_MIN: Duration = Duration::from_millis(50);
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How often the connection is looked at even if nothing was heard of it.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How long a new connection may take to bring the first message back.
+const ECHO_WITHIN: Duration = Duration::from_secs(3);
+
+/// See the module.
+pub(super) struct Link {
+    pub(super) client: Client,
+    pub(super) asked: Asked,
+    pub(super) metering: Arc<Metering>,
+    pub(super) runtime: tokio::runtime::Handle,
+    prefix: String,
+    /// What the subjects of answers to this process begin with.
+    inbox: String,
+    outbox: Backlog<Outgoing>,
+    connection: watch::Sender<Connection>,
+    /// The number of the last connection whose subscriptions were in force.
+    connects: AtomicU64,
+}
+
+/// A message that is to be published.
+pub(super) struct Outgoing {
+    pub(super) subject: Subject,
+    pub(super) body: Bytes,
+}
+
+impl Weigh for Outgoing {
+    fn bytes(&self) -> usize {
+        self.body.len() + self.subject.len()
+    }
+}
+
+/// Starts everything. The tasks go on until they are aborted.
+pub(super) fn start(options: BusOptions) -> Result<(Arc<Link>, Vec<AbortHandle>), BusError> {
+    if !is_name(&options.prefix) {
+        return Err(BusError::Name(options.prefix));
+    }
+    let address = Address::parse(&options.url)?;
+    let metering = Arc::new(Metering::default());
+    let noticed = Arc::new(Notify::new());
+    let connecting = tuned(address.options()?, &metering, &noticed)
+        .name(&options.name)
+        .connect(address.servers);
+    // The client starts tasks of its own.
+    let entered = options.runtime.enter();
+    // It comes at once, because it connects later. Nothing but a server's name that is none can keep it from that.
+    let client = connecting.now_or_never().and_then(Result::ok);
+    let client = client.ok_or(BusError::Address("the client of the bus cannot start"))?;
+    drop(entered);
+    let link = Arc::new(Link {
+        client,
+        asked: Asked::default(),
+        metering,
+        inbox: format!("{}.answers.{:032x}", options.prefix, rand::random::<u128>()),
+        prefix: options.prefix,
+        outbox: Backlog::new(OUTBOX),
+        connection: watch::Sender::new(Connection::Away),
+        connects: AtomicU64::new(0),
+        runtime: options.runtime,
+    });
+    let runtime = &link.runtime;
+    let tasks = [
+        runtime.spawn(Arc::clone(&link).watch(noticed)),
+        runtime.spawn(Arc::clone(&link).publish_all()),
+        runtime.spawn(requests::take_answers(Arc::clone(&link))),
+    ];
+    let tasks = tasks.iter().map(JoinHandle::abort_handle).collect();
+    Ok((link, tasks))
+}
+
+fn tuned(
+    options: ConnectOptions,
+    metering: &Arc<Metering>,
+    noticed: &Arc<Notify>,
+) -> ConnectOptions {
+    let (metering, noticed) = (Arc::clone(metering), Arc::clone(noticed));
+    options
+        .retry_on_initial_connect()
+        .max_reconnects(None)
+        .connection_timeout(CONNECT_WITHIN)
+        .ping_interval(PING_EVERY)
+        .client_capacity(CLIENT_CAPACITY)
+        .subscription_capacity(SUBSCRIPTION_CAPACITY)
+        .reconnect_delay_callback(pause)
+        .event_callback(move |event| {
+            match event {
+                Event::SlowConsumer(_) => metering.dropped(Dropped::Incoming, 1),
+                Event::ServerError(error) => tracing::warn!("the bus refuses something: {error}"),
+                Event::Connected
+                | Event::Disconnected
+                | Event::LameDuckMode
+                | Event::Draining
+                | Event::Closed
+                | Event::ClientError(_) => noticed.notify_one(),
+            }
+            std::future::ready(())
+        })
+}
+
+/// Between half and all of a time that doubles with each try, so that nodes do not come back all at once.
+fn pause(tries: usize) -> Duration {
+    let doublings = u32::try_from(tries.saturating_sub(1)).unwrap_or(u32::MAX);
+    let longest = PAUSE_MIN
+        .saturating_mul(2_u32.saturating_pow(doublings))
+        .min(PAUSE_MAX);
+    longest.mul_f64(rand::random_range(0.5..=1.0))
+}
+
+/// Whether a text may stand in a subject, as one part of it.
+fn is_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_';
+    !text.is_empty() && text.bytes().all(is_plain)
+}
+
+impl Link {
+    pub(super) fn is_up(&self) -> bool {
+        matches!(*self.connection.borrow(), Connection::Up(_))
+    }
+
+    pub(super) fn connects(&self) -> u64 {
+        self.connects.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn connections(&self) -> watch::Receiver<Connection> {
+        self.connection.subscribe()
+    }
+
+    pub(super) fn node_subject(&self, node: &str) -> Result<Subject, BusError> {
+        if is_name(node) {
+            Ok(format!("{}.node.{node}", self.prefix).into())
+        } else {
+            Err(BusError::Name(node.to_owned()))
+        }
+    }
+
+    /// Where a node is asked whether it is there. The name is one that [`Link::node_subject`] took.
+    pub(super) fn alive_subject(&self, node: &str) -> Subject {
+        format!("{}.alive.{node}", self.prefix).into()
+    }
+
+    pub(super) fn topic_subject(&self, topic: &Topic) -> Subject {
+        let prefix = &self.prefix;
+        match topic {
+            Topic::Changes => format!("{prefix}.changes").into(),
+            Topic::Nodes => format!("{prefix}.nodes").into(),
+            Topic::Log(tenant) => format!("{prefix}.log.{tenant}").into(),
+        }
+    }
+
+    /// Where the answer to the request with this number is sent.
+    pub(super) fn answer_subject(&self, token: u64) -> Subject {
+        format!("{}.{token}", self.inbox).into()
+    }
+
+    /// Where all answers are sent.
+    pub(super) fn answers_subject(&self) -> Subject {
+        format!("{}.*", self.inbox).into()
+    }
+
+    /// Leaves a message to be published. Never waits.
+    pub(super) fn send(&self, message: Outgoing) {
+        let dropped = self.outbox.push(message);
+        self.metering.dropped(Dropped::Outgoing, dropped);
+    }
+
+    /// Sends itself a message behind everything that was left to be published, and waits for it. When it is back, the
+    /// server knows of it all, and of every subscription that was begun before.
+    pub(super) async fn settle(&self, within: Duration) -> bool {
+        let echo = self.asked.begin();
+        self.send(Outgoing {
+            subject: self.answer_subject(echo.token()),
+            body: bare(Kind::Answer),
+        });
+        matches!(timeout(within, echo.answer()).await, Ok(Ok(_)))
+    }
+
+    /// Keeps what is known of the connection right.
+    async fn watch(self: Arc<Link>, noticed: Arc<Notify>) {
+        self.metering.connected(false);
+        let statistics = self.client.statistics();
+        loop {
+            let number = statistics.connects.load(Ordering::Relaxed);
+            let is_alive = self.client.connection_state() == State::Connected;
+            let known = *self.connection.borrow();
+            if !is_alive {
+                self.note(Connection::Away);
+            } else if known != Connection::Up(number) {
+                self.note(Connection::Away);
+                let is_settled = self.settle(ECHO_WITHIN).await;
+                if is_settled && statistics.connects.load(Ordering::Relaxed) == number {
+                    self.connects.store(number, Ordering::Relaxed);
+                    self.note(Connection::Up(number));
+                    continue;
+                }
+            }
+            // Hearing nothing is the rule, so that the error means nothing.
+            timeout(LOOK_EVERY, noticed.notified()).await.ok();
+        }
+    }
+
+    fn note(&self, now: Connection) {
+        let before = self.connection.send_replace(now);
+        let is_up = matches!(now, Connection::Up(_));
+        self.metering.connected(is_up);
+        match (before, now) {
+            (Connection::Up(_), Connection::Away) => {
+                tracing::warn!("the connection to the bus is lost: trying again");
+            }
+            (Connection::Away, Connection::Up(_)) => tracing::info!("connected to the bus"),
+            (Connection::Away, Connection::Away) | (Connection::Up(_), Connection::Up(_)) => {}
+        }
+    }
+
+    async fn publish_all(self: Arc<Link>) {
+        let next = || std::future::poll_fn(|context| self.outbox.poll_take(context));
+        while let Some(Outgoing { subject, body }) = next().await {
+            if let Err(error) = self.client.publish(subject, body).await {
+                self.metering.dropped(Dropped::Outgoing, 1);
+                tracing::debug!("a message was not published: {error}");
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_double_up_to_a_bound_and_differ() {
+        for tries in [0, 1, 2, 5, 60, usize::MAX] {
+            let pause = pause(tries);
+            assert!(pause >= PAUSE_MIN / 2 && pause <= PAUSE_MAX, "{pause:?}");
+        }
+        assert!(pause(1) <= PAUSE_MIN);
+        assert!(pause(100) >= PAUSE_MAX / 2);
+    }
+
+    #[test]
+    fn what_would_break_a_subject_is_no_name() {
+        assert!(is_name("0198c7a0-0000-7000-8000-00000000000a"));
+        for text in ["", "a.b", "a b", "*", ">", "ä"] {
+            assert!(!is_name(text), "{text}");
+        }
+    }
+}

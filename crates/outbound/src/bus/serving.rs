@@ -1,0 +1,232 @@
+//! The answering side: puts requests together, hands them to the handler, and sends the answers.
+//!
+//! Decides only how many may be in flight, and that a handler ends when whoever asks has stopped waiting.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use async_nats::{Message, Subject, Subscriber};
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore, oneshot},
+    task::JoinHandle,
+    time::{Instant, sleep_until, timeout, timeout_at},
+};
+
+use super::{
+    BusError, Handler,
+    assembly::{Added, Assembly, Limits},
+    frame::{self, Kind, Piece, Unreadable, bare},
+    link::{Link, Outgoing},
+    metering::Dropped,
+};
+
+/// How long a request may take, whatever whoever asks says.
+const WITHIN_MAX: Duration = Duration::from_secs(120);
+
+/// A node that answers; it stops to take requests when this is dropped. Those in flight are answered nevertheless.
+pub struct Serving {
+    stop: Arc<Notify>,
+    slots: Arc<Semaphore>,
+    slots_max: u32,
+    task: JoinHandle<()>,
+}
+
+/// The loop's own state.
+struct Server {
+    link: Arc<Link>,
+    handler: Handler,
+    slots: Arc<Semaphore>,
+    /// By where the answer is wanted, which no two requests have in common.
+    halves: Assembly<String>,
+}
+
+/// Begins to answer. The receiver hears when the subscription was handed to the client.
+pub(super) fn start(
+    link: &Arc<Link>,
+    node: &str,
+    in_flight_max: usize,
+    handler: Handler,
+) -> Result<(Serving, oneshot::Receiver<()>), BusError> {
+    let subject = link.node_subject(node)?;
+    let alive = link.alive_subject(node);
+    let (subscribed, waiting) = oneshot::channel();
+    let stop = Arc::new(Notify::new());
+    let slots_max = u32::try_from(in_flight_max.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
+    let slots = Arc::new(Semaphore::new(slots_max as usize));
+    let server = Server {
+        link: Arc::clone(link),
+        handler,
+        slots: Arc::clone(&slots),
+        halves: Assembly::new(Limits::default()),
+    };
+    let (serving_link, stopped) = (Arc::clone(link), Arc::clone(&stop));
+    let task = link.runtime.spawn(async move {
+        let slots = Arc::clone(&server.slots);
+        let serving = async {
+            server.run(subject, subscribed, &stopped).await;
+            // Whoever waits for an answer is told that there is somebody, until all are answered.
+            drop(slots.acquire_many(slots_max).await);
+        };
+        tokio::select! {
+            () = serving => {}
+            () = answer_probes(&serving_link, alive) => {}
+        }
+    });
+    let serving = Serving {
+        stop,
+        slots,
+        slots_max,
+        task,
+    };
+    Ok((serving, waiting))
+}
+
+impl Serving {
+    /// Takes no more requests, and waits until those in flight are answered. False if they are not within this time.
+    pub async fn drain(mut self, within: Duration) -> bool {
+        self.stop.notify_one();
+        let drained = async {
+            let ended = (&mut self.task).await;
+            let idle = self.slots.acquire_many(self.slots_max).await;
+            ended.is_ok() && idle.is_ok()
+        };
+        timeout(within, drained).await.unwrap_or(false)
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.stop.notify_one();
+    }
+}
+
+impl fmt::Debug for Serving {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Serving").finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    async fn run(mut self, subject: Subject, subscribed: oneshot::Sender<()>, stop: &Notify) {
+        let mut requests = tokio::select! {
+            requests = self.link.client.subscribe(subject) => match requests {
+                Ok(requests) => requests,
+                Err(error) => {
+                    tracing::error!("requests on the bus cannot be heard: {error}");
+                    return;
+                }
+            },
+            () = stop.notified() => return,
+        };
+        // Whoever started it may have stopped waiting.
+        subscribed.send(()).ok();
+        self.take_until(&mut requests, stop).await;
+        // What was delivered before the server heard of the end is answered still.
+        if requests.drain().await.is_ok() {
+            while let Some(message) = requests.next().await {
+                self.take(message);
+            }
+        }
+    }
+
+    async fn take_until(&mut self, requests: &mut Subscriber, stop: &Notify) {
+        loop {
+            let expiry = self.halves.next_expiry();
+            tokio::select! {
+                message = requests.next() => match message {
+                    Some(message) => self.take(message),
+                    None => return,
+                },
+                () = stop.notified() => return,
+                () = sleep_until(expiry.unwrap_or_else(Instant::now)), if expiry.is_some() => {
+                    let given_up = self.halves.sweep(Instant::now());
+                    self.link.metering.dropped(Dropped::Unreadable, given_up as u64);
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, message: Message) {
+        let Some(reply) = message.reply else {
+            self.link.metering.dropped(Dropped::Unreadable, 1);
+            return;
+        };
+        let piece = match Piece::parse(message.payload) {
+            Ok(piece) if piece.kind == Kind::Request => piece,
+            Err(Unreadable::OtherVersion) => return self.tell(reply, Kind::Refused),
+            Ok(_) | Err(Unreadable::Malformed) => {
+                self.link.metering.dropped(Dropped::Unreadable, 1);
+                return self.tell(reply, Kind::Refused);
+            }
+        };
+        let within = piece.within.min(WITHIN_MAX);
+        match self.halves.add(&reply.to_string(), piece, Instant::now()) {
+            Added::Whole(body) => match Arc::clone(&self.slots).try_acquire_owned() {
+                Ok(slot) => self.carry_out(reply, body, within, slot),
+                Err(_none_left) => self.tell(reply, Kind::Busy),
+            },
+            Added::Half => {}
+            Added::Full => self.tell(reply, Kind::Busy),
+            // Whoever asks hears nothing of it more than once, and soonest of the first.
+            Added::Lost => self.tell(reply, Kind::Refused),
+        }
+    }
+
+    fn carry_out(&self, reply: Subject, body: Bytes, within: Duration, slot: OwnedSemaphorePermit) {
+        let deadline = Instant::now() + within;
+        let handled = (self.handler)(body);
+        let link = Arc::clone(&self.link);
+        tokio::spawn(async move {
+            // The error says that nobody waits for the answer any more.
+            if let Ok(answer) = timeout_at(deadline, handled).await {
+                timeout_at(deadline, send_answer(&link, &reply, answer))
+                    .await
+                    .ok();
+            }
+            drop(slot);
+        });
+    }
+
+    fn tell(&self, subject: Subject, kind: Kind) {
+        self.link.send(Outgoing {
+            subject,
+            body: bare(kind),
+        });
+    }
+}
+
+/// Says that there is somebody, to whoever asks. Does not end while there is a client.
+async fn answer_probes(link: &Link, subject: Subject) {
+    match link.client.subscribe(subject).await {
+        Ok(mut probes) => {
+            while let Some(message) = probes.next().await {
+                if let Some(reply) = message.reply {
+                    link.send(Outgoing {
+                        subject: reply,
+                        body: bare(Kind::Answer),
+                    });
+                }
+            }
+        }
+        Err(error) => tracing::error!("probes on the bus cannot be heard: {error}"),
+    }
+}
+
+async fn send_answer(link: &Link, reply: &Subject, answer: Bytes) {
+    let payload_bytes_max = link.client.max_payload();
+    let pieces = frame::pieces(Kind::Answer, Duration::ZERO, answer, payload_bytes_max);
+    let Some(pieces) = pieces else {
+        link.send(Outgoing {
+            subject: reply.clone(),
+            body: bare(Kind::Unspeakable),
+        });
+        return;
+    };
+    for piece in pieces {
+        if let Err(error) = link.client.publish(reply.clone(), piece).await {
+            tracing::debug!("an answer was not sent: {error}");
+            return;
+        }
+    }
+}

@@ -1,0 +1,197 @@
+//! Requests and their answers.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use tokio::sync::Semaphore;
+
+use super::{LONG, connected, fresh_prefix, reverse};
+use crate::bus::{BusError, Handler, frame::MESSAGE_BYTES_MAX};
+
+/// Answers when the test lets it, one request for each permit, and says so when it begins.
+fn held(begun: &Arc<Semaphore>, go_on: &Arc<Semaphore>) -> Handler {
+    let (begun, go_on) = (Arc::clone(begun), Arc::clone(go_on));
+    Arc::new(move |request| {
+        begun.add_permits(1);
+        let go_on = Arc::clone(&go_on);
+        async move {
+            go_on.acquire().await.unwrap().forget();
+            request
+        }
+        .boxed()
+    })
+}
+
+fn closed() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(0))
+}
+
+async fn once(begun: &Semaphore) {
+    begun.acquire().await.unwrap().forget();
+}
+
+#[tokio::test]
+async fn the_node_that_is_named_answers() {
+    let prefix = fresh_prefix();
+    let (one, two) = (connected(&prefix).await, connected(&prefix).await);
+    let _serving_one = one
+        .serve("one", 8, Arc::new(|_| async { "one".into() }.boxed()))
+        .await
+        .unwrap();
+    let _serving_two = two.serve("two", 8, reverse()).await.unwrap();
+    assert_eq!(one.request("two", "abc".into(), LONG).await.unwrap(), "cba");
+    assert_eq!(two.request("one", "abc".into(), LONG).await.unwrap(), "one");
+    assert_eq!(one.request("two", Bytes::new(), LONG).await.unwrap(), "");
+}
+
+#[tokio::test]
+async fn a_name_that_nobody_has_is_answered_at_once() {
+    let bus = connected(&fresh_prefix()).await;
+    let answer = bus.request("nobody", "abc".into(), LONG).await;
+    assert_eq!(answer, Err(BusError::NoResponder));
+    let answer = bus.request("no.name", "abc".into(), LONG).await;
+    assert_eq!(answer, Err(BusError::Name("no.name".into())));
+}
+
+#[tokio::test]
+async fn prefixes_keep_clusters_apart() {
+    let (one, two) = (
+        connected(&fresh_prefix()).await,
+        connected(&fresh_prefix()).await,
+    );
+    let _serving = one.serve("one", 8, reverse()).await.unwrap();
+    let answer = two.request("one", "abc".into(), LONG).await;
+    assert_eq!(answer, Err(BusError::NoResponder));
+}
+
+#[tokio::test]
+async fn long_messages_go_in_pieces_both_ways() {
+    let prefix = fresh_prefix();
+    let (one, two) = (connected(&prefix).await, connected(&prefix).await);
+    let _serving = two.serve("two", 8, reverse()).await.unwrap();
+    let body: Vec<u8> = (0..5_000_000_u32)
+        .map(|number| number.to_le_bytes()[number as usize % 3])
+        .collect();
+    let mut expected = body.clone();
+    expected.reverse();
+    let ask = || one.request("two", body.clone().into(), LONG);
+    let answers = futures_util::future::join_all([ask(), ask(), ask()]).await;
+    for answer in answers {
+        assert!(answer.unwrap() == expected);
+    }
+}
+
+#[tokio::test]
+async fn what_is_too_long_is_not_sent() {
+    let bus = connected(&fresh_prefix()).await;
+    let bytes = MESSAGE_BYTES_MAX + 1;
+    let answer = bus.request("one", vec![0; bytes].into(), LONG).await;
+    assert_eq!(answer, Err(BusError::TooLarge { bytes }));
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_told_as_lost() {
+    let bus = connected(&fresh_prefix()).await;
+    let handler: Handler =
+        Arc::new(|_| async { Bytes::from(vec![0; MESSAGE_BYTES_MAX + 1]) }.boxed());
+    let _serving = bus.serve("one", 8, handler).await.unwrap();
+    let answer = bus.request("one", "abc".into(), LONG).await;
+    assert_eq!(answer, Err(BusError::AnswerLost));
+}
+
+#[tokio::test]
+async fn whoever_asks_waits_no_longer_than_it_says() {
+    let bus = connected(&fresh_prefix()).await;
+    let (begun, go_on) = (closed(), closed());
+    let serving = bus.serve("one", 8, held(&begun, &go_on)).await.unwrap();
+    let within = std::time::Duration::from_millis(50);
+    let answer = bus.request("one", "abc".into(), within).await;
+    assert_eq!(answer, Err(BusError::TimedOut));
+    // The handler was let go of as well, although nobody let it go on.
+    assert!(serving.drain(LONG).await);
+}
+
+#[tokio::test]
+async fn too_many_at_once_are_refused() {
+    let bus = connected(&fresh_prefix()).await;
+    let (begun, go_on) = (closed(), closed());
+    let _serving = bus.serve("one", 1, held(&begun, &go_on)).await.unwrap();
+    let first = tokio::spawn({
+        let bus = bus.clone();
+        async move { bus.request("one", "first".into(), LONG).await }
+    });
+    once(&begun).await;
+    let second = bus.request("one", "second".into(), LONG).await;
+    assert_eq!(second, Err(BusError::Busy));
+    go_on.add_permits(1);
+    assert_eq!(first.await.unwrap().unwrap(), "first");
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_answers_what_it_has_taken() {
+    let prefix = fresh_prefix();
+    let (one, two) = (connected(&prefix).await, connected(&prefix).await);
+    let (begun, go_on) = (closed(), closed());
+    let serving = two.serve("two", 8, held(&begun, &go_on)).await.unwrap();
+    let asked = tokio::spawn({
+        let one = one.clone();
+        async move { one.request("two", "abc".into(), LONG).await }
+    });
+    once(&begun).await;
+    let draining = tokio::spawn(serving.drain(LONG));
+    // Requests that arrive before the server heard of the leaving are taken still.
+    loop {
+        go_on.add_permits(1);
+        match one.request("two", "more".into(), LONG).await {
+            Err(BusError::NoResponder) => break,
+            answered => assert_eq!(answered.unwrap(), "more"),
+        }
+    }
+    go_on.add_permits(1);
+    assert_eq!(asked.await.unwrap().unwrap(), "abc");
+    assert!(draining.await.unwrap());
+}
+
+#[tokio::test]
+async fn a_request_of_another_version_is_refused() {
+    let bus = connected(&fresh_prefix()).await;
+    let _serving = bus.serve("one", 8, reverse()).await.unwrap();
+    let link = &bus.inner.link;
+    let waiting = link.asked.begin();
+    let subject = link.node_subject("one").unwrap();
+    let reply = link.answer_subject(waiting.token());
+    let sent = link
+        .client
+        .publish_with_reply(subject, reply, "\u{2}future".into());
+    sent.await.unwrap();
+    assert_eq!(waiting.answer().await, Err(BusError::Refused));
+}
+
+#[test]
+fn a_node_that_dies_leaves_nobody_waiting() {
+    let (one, two) = (runtime(), runtime());
+    let prefix = fresh_prefix();
+    let (begun, go_on) = (closed(), closed());
+    let serving = two.block_on(async {
+        let bus = connected(&prefix).await;
+        bus.serve("two", 8, held(&begun, &go_on)).await.unwrap()
+    });
+    one.block_on(async {
+        let bus = connected(&prefix).await;
+        let asked = tokio::spawn(async move { bus.request("two", "abc".into(), LONG).await });
+        once(&begun).await;
+        // Its connections end with it, as those of a process do.
+        two.shutdown_background();
+        assert_eq!(asked.await.unwrap(), Err(BusError::TimedOut));
+    });
+    drop(serving);
+}
+
+fn runtime() -> tokio::runtime::Runtime {
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .unwrap()
+}
