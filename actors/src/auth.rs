@@ -4,7 +4,6 @@
 //! for is decided where it is used. Holds no key's text.
 
 use std::{
-    collections::HashMap,
     net::IpAddr,
     sync::{
         Arc,
@@ -24,6 +23,8 @@ use store::{
     StoreError,
     control::{Control, Tenant},
 };
+
+use crate::recent::Recent;
 
 /// How long a key is remembered before the control plane is asked again.
 const REMEMBER_FOR: Duration = Duration::from_secs(10);
@@ -68,12 +69,8 @@ pub struct Authenticator {
     control: Control,
     pepper: KeyPepper,
     clock: Clock,
-    remembered: Mutex<HashMap<KeyHash, Remembered>>,
-}
-
-struct Remembered {
-    caller: Option<Arc<Caller>>,
-    until: Timestamp,
+    /// Callers by the hashes of their keys; `None` for a key that does not exist.
+    remembered: Mutex<Recent<KeyHash, Option<Arc<Caller>>>>,
 }
 
 impl Authenticator {
@@ -83,7 +80,7 @@ impl Authenticator {
             control,
             pepper,
             clock,
-            remembered: Mutex::default(),
+            remembered: Mutex::new(Recent::new(REMEMBER_FOR, REMEMBER_MAX)),
         }
     }
 
@@ -99,7 +96,7 @@ impl Authenticator {
         }
         let hash = self.pepper.hash(key);
         let now = self.clock.now();
-        let remembered = self.recall(&hash, now);
+        let remembered = self.remembered.lock().get(&hash, now).cloned();
         let caller = match remembered {
             Some(caller) => caller,
             None => self.look_up(hash, now).await?,
@@ -117,12 +114,6 @@ impl Authenticator {
         Ok(caller)
     }
 
-    fn recall(&self, hash: &KeyHash, now: Timestamp) -> Option<Option<Arc<Caller>>> {
-        let remembered = self.remembered.lock();
-        let found = remembered.get(hash)?;
-        (now < found.until).then(|| found.caller.clone())
-    }
-
     async fn look_up(
         &self,
         hash: KeyHash,
@@ -135,28 +126,27 @@ impl Authenticator {
                 last_used_at: AtomicI64::new(0),
             })
         });
-        let mut remembered = self.remembered.lock();
-        if remembered.len() >= REMEMBER_MAX {
-            remembered.retain(|_, entry| now < entry.until);
-        }
-        if remembered.len() < REMEMBER_MAX {
-            let entry = Remembered {
-                caller: caller.clone(),
-                until: now.plus(REMEMBER_FOR),
-            };
-            remembered.insert(hash, entry);
-        }
+        self.remembered.lock().insert(hash, caller.clone(), now);
         Ok(caller)
     }
 
     /// Forgets a tenant's keys, because one of them, or the tenant, was changed.
     pub fn forget(&self, tenant: TenantId) {
-        self.remembered.lock().retain(|_, entry| {
-            entry
-                .caller
+        self.remembered.lock().retain(|caller, _| {
+            caller
                 .as_ref()
                 .is_some_and(|caller| caller.tenant.id != tenant)
         });
+    }
+
+    /// Forgets everybody: what was changed elsewhere may not have been heard of.
+    pub(crate) fn forget_all(&self) {
+        self.remembered.lock().retain(|_, _| false);
+    }
+
+    /// Forgets keys that nobody used for a while: who is idle costs nothing.
+    pub(crate) fn sweep(&self) {
+        self.remembered.lock().sweep(self.clock.now());
     }
 
     /// When keys were used last, for those used since `since`.
@@ -164,7 +154,7 @@ impl Authenticator {
         let remembered = self.remembered.lock();
         remembered
             .values()
-            .filter_map(|entry| entry.caller.as_ref())
+            .filter_map(Option::as_ref)
             .map(|caller| {
                 let micros = caller.last_used_at.load(Ordering::Relaxed);
                 (caller.key.id, Timestamp::from_micros(micros))

@@ -4,6 +4,7 @@
 //! Translates nothing from or to HTTP.
 
 mod actors;
+mod cluster;
 mod error;
 mod events;
 mod health;
@@ -17,7 +18,10 @@ mod tenants;
 mod webhooks;
 mod workspaces;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use ::actix::ArbiterHandle;
 use domain::{
@@ -30,7 +34,8 @@ use store::{StoreError, checkpoints::SignedCheckpoints, control::Control};
 
 use crate::{
     auth::Authenticator,
-    feed::Feeds,
+    feed::{Feeds, RingLimits},
+    placement::{Around, Cluster, Followers, Household, Placement},
     region::{RegionActor, RegionLogs},
     registry::{Registry, RegistryOptions},
     tenant::{TenantActor, TenantContext, TenantTuning},
@@ -72,6 +77,8 @@ pub struct EngineOptions {
     pub master_key: MasterKey,
     /// What plans allow.
     pub plans: Plans,
+    /// Whether other nodes work on the same stores.
+    pub cluster: Cluster,
     /// Messages in flight to one tenant's actor, and how long an answer may take.
     pub tenant_registry: RegistryOptions,
     /// Sizes and pauses of tenants' actors.
@@ -83,7 +90,7 @@ pub struct EngineOptions {
 /// See the module. Cheap to clone.
 #[derive(Clone)]
 pub struct Engine {
-    inner: Arc<Inner>,
+    pub(crate) inner: Arc<Inner>,
 }
 
 pub(crate) struct Inner {
@@ -98,6 +105,11 @@ pub(crate) struct Inner {
     pub(crate) tenants: Registry<TenantActor>,
     pub(crate) webhooks: Registry<WebhookActor>,
     pub(crate) board: Arc<WebhookBoard>,
+    pub(crate) feeds: Arc<Feeds>,
+    pub(crate) placement: Placement,
+    pub(crate) followers: Followers,
+    /// What a feed's ring may hold.
+    pub(crate) ring: RingLimits,
     pub(crate) auth: Authenticator,
     pub(crate) secrets: Arc<secrets::Secrets>,
     pub(crate) plans: Plans,
@@ -112,15 +124,29 @@ const WEBHOOK_IN_FLIGHT_MAX: usize = 64;
 
 impl Engine {
     /// Puts the engine together. Nothing runs yet: see [`Engine::wake`].
-    pub fn new(options: EngineOptions) -> Engine {
+    pub fn new(mut options: EngineOptions) -> Engine {
         let control = options.control.clone();
+        let boot = format!("{:032x}", (options.random)().random::<u128>());
+        let board = Arc::new(WebhookBoard::default());
+        let around = Around {
+            control: control.clone(),
+            runtime: options.outside.clone(),
+            random: Arc::clone(&options.random),
+            board: Arc::clone(&board),
+            boot: boot.clone(),
+        };
+        let placement = Placement::new(std::mem::take(&mut options.cluster), around);
+        let followers = Followers::new(
+            placement.clone(),
+            options.logs.clone(),
+            options.outside.clone(),
+        );
         let secrets = Arc::new(secrets::Secrets::new(
             options.master_key.clone(),
             control.clone(),
         ));
-        let actors = Actors::new(&options, &secrets);
+        let actors = Actors::new(&options, &secrets, &placement, board);
         let auth = Authenticator::new(control.clone(), secrets.pepper(), options.clock.clone());
-        let boot = format!("{:032x}", (options.random)().random::<u128>());
         let inner = Inner {
             clock: options.clock,
             boot,
@@ -132,26 +158,34 @@ impl Engine {
             tenants: actors.tenants,
             webhooks: actors.webhooks,
             board: actors.board,
+            feeds: actors.feeds,
+            placement,
+            followers,
+            ring: options.tenant_tuning.ring,
             auth,
             secrets,
             plans: options.plans,
             client: options.client,
             outside: options.outside,
         };
-        Engine {
-            inner: Arc::new(inner),
-        }
+        let inner = Arc::new(inner);
+        let household: Weak<dyn Household> = Arc::<Inner>::downgrade(&inner);
+        inner.placement.attach(household);
+        Engine { inner }
     }
 
     /// Starts what must run unasked: tenants with deliveries to make, and housekeeping.
     pub async fn wake(&self) -> Result<(), StoreError> {
+        housekeeping::start(self);
+        if self.inner.placement.is_shared() {
+            return self.join().await;
+        }
         for region in self.inner.logs.regions() {
             let log = self.inner.logs.get(region);
             for tenant in log.tenants_with_work().await? {
                 self.inner.tenants.poke(&tenant);
             }
         }
-        housekeeping::start(self);
         Ok(())
     }
 
@@ -199,12 +233,17 @@ struct Actors {
     tenants: Registry<TenantActor>,
     webhooks: Registry<WebhookActor>,
     board: Arc<WebhookBoard>,
+    feeds: Arc<Feeds>,
 }
 
 impl Actors {
-    fn new(options: &EngineOptions, secrets: &Arc<secrets::Secrets>) -> Actors {
+    fn new(
+        options: &EngineOptions,
+        secrets: &Arc<secrets::Secrets>,
+        placement: &Placement,
+        board: Arc<WebhookBoard>,
+    ) -> Actors {
         let regions = region_registry(options);
-        let board = Arc::new(WebhookBoard::default());
         let feeds = Arc::new(Feeds::default());
         let webhooks = webhook_registry(
             options,
@@ -216,6 +255,7 @@ impl Actors {
                 regions: regions.clone(),
                 feeds: Arc::clone(&feeds),
                 board: Arc::clone(&board),
+                placement: placement.clone(),
                 client: options.client.clone(),
                 outside: options.outside.clone(),
                 secrets: Arc::clone(secrets),
@@ -232,9 +272,10 @@ impl Actors {
                 control: options.control.clone(),
                 logs: options.logs.clone(),
                 regions: regions.clone(),
+                placement: placement.clone(),
                 webhooks: webhooks.clone(),
                 board: Arc::clone(&board),
-                feeds,
+                feeds: Arc::clone(&feeds),
                 plans: options.plans,
                 tuning: options.tenant_tuning,
             },
@@ -244,6 +285,7 @@ impl Actors {
             tenants,
             webhooks,
             board,
+            feeds,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! they do not. The feed never waits for a reader and holds no list of them. It outlives the tenant's actor: readers keep
 //! it, the actor finds it again when it comes back.
 
+pub mod pages;
 pub mod view;
 
 use std::{
@@ -19,6 +20,8 @@ use domain::{
 use parking_lot::{Mutex, RwLock};
 use tokio::sync::watch;
 
+use crate::recent::give_room_back;
+use pages::Pages;
 use view::TailView;
 
 /// How much a ring may hold.
@@ -38,6 +41,9 @@ pub struct Feed {
     head: watch::Sender<Position>,
     ring: RwLock<Ring>,
     views: Mutex<Vec<(EventFilter, Weak<TailView>)>>,
+    pages: Mutex<Vec<Weak<Pages>>>,
+    /// Where the feed takes itself off when the last holder lets go of it.
+    listed_in: Weak<FeedsByTenant>,
 }
 
 #[derive(Default)]
@@ -73,6 +79,8 @@ impl Feed {
             head: watch::Sender::new(Position::ZERO),
             ring: RwLock::default(),
             views: Mutex::default(),
+            pages: Mutex::default(),
+            listed_in: Weak::new(),
         }
     }
 
@@ -96,20 +104,25 @@ impl Feed {
         self.head.subscribe()
     }
 
-    /// Takes over what the store says is the head, when the tenant's actor starts. What the ring holds stays if it reaches
-    /// up to there; else it goes, and readers fetch from the store.
+    /// Takes over what the store says is the head, when the tenant's actor starts, and on nodes that only follow. What the
+    /// ring holds stays if it reaches up to there; else it goes, and readers fetch from the store. A head that was read
+    /// before others were told is old news.
     pub(crate) fn set_head(&self, head: Position) {
         let mut ring = self.ring.write();
+        if head < self.head() {
+            return;
+        }
         if ring.last() != head {
             *ring = Ring::default();
         }
-        drop(ring);
         self.move_head(head);
     }
 
     /// Appends events that are durable. Takes `head + 1` only: an event that is there already is dropped. Answers false,
     /// and takes nothing, if events are missing between the head and the first of these.
     pub(crate) fn append(&self, events: &[Arc<Event>]) -> bool {
+        // The head moves under the ring's lock only: an owner and a follower may meet here for a moment.
+        let mut ring = self.ring.write();
         let head = self.head();
         let Some(first) = events.iter().find(|event| event.position > head) else {
             return true;
@@ -117,13 +130,11 @@ impl Feed {
         if first.position != head.next() {
             return false;
         }
-        let mut ring = self.ring.write();
         for event in events.iter().filter(|event| event.position > head) {
             ring.push(Arc::new(Frame::new(Arc::clone(event), self.region)));
         }
         ring.shrink(self.limits);
         let new_head = events.last().map_or(head, |event| event.position);
-        drop(ring);
         self.move_head(new_head);
         true
     }
@@ -168,9 +179,40 @@ impl Feed {
         })
     }
 
+    /// The pages that all webhooks with this filter share.
+    pub fn pages(&self, filter: &EventFilter) -> Arc<Pages> {
+        let mut pages = self.pages.lock();
+        pages.retain(|pages| pages.strong_count() > 0);
+        let mut known = pages.iter().filter_map(Weak::upgrade);
+        if let Some(found) = known.find(|pages| pages.filter() == filter) {
+            return found;
+        }
+        let made = Arc::new(Pages::new(filter.clone()));
+        pages.push(Arc::downgrade(&made));
+        made
+    }
+
     /// Wraps an event that was read from the store, for readers that are behind the ring.
     pub fn frame(&self, event: Event) -> Arc<Frame> {
         Arc::new(Frame::new(Arc::new(event), self.region))
+    }
+}
+
+impl Drop for Feed {
+    /// A weak entry would keep the feed's memory for as long as the engine runs.
+    fn drop(&mut self) {
+        let Some(feeds) = self.listed_in.upgrade() else {
+            return;
+        };
+        let mut feeds = feeds.lock();
+        // Another may have been made for the tenant meanwhile.
+        if feeds
+            .get(&self.tenant)
+            .is_some_and(|feed| feed.strong_count() == 0)
+        {
+            feeds.remove(&self.tenant);
+            give_room_back(&mut feeds);
+        }
     }
 }
 
@@ -269,21 +311,30 @@ impl fmt::Debug for Frame {
 /// All feeds that somebody holds.
 #[derive(Default)]
 pub struct Feeds {
-    by_tenant: Mutex<HashMap<TenantId, Weak<Feed>>>,
+    by_tenant: Arc<FeedsByTenant>,
 }
 
+type FeedsByTenant = Mutex<HashMap<TenantId, Weak<Feed>>>;
+
 impl Feeds {
+    /// The tenant's feed, if somebody holds it.
+    pub(crate) fn find(&self, tenant: TenantId) -> Option<Arc<Feed>> {
+        self.by_tenant.lock().get(&tenant).and_then(Weak::upgrade)
+    }
+
     /// The tenant's feed, made if nobody holds it.
     pub fn get(&self, tenant: TenantId, region: Region, limits: RingLimits) -> Arc<Feed> {
         let mut feeds = self.by_tenant.lock();
         if let Some(feed) = feeds.get(&tenant).and_then(Weak::upgrade) {
             return feed;
         }
-        if feeds.len() >= 1024 && feeds.len().is_power_of_two() {
-            feeds.retain(|_, feed| feed.strong_count() > 0);
-        }
-        let feed = Arc::new(Feed::new(tenant, region, limits));
+        let mut feed = Feed::new(tenant, region, limits);
+        feed.listed_in = Arc::downgrade(&self.by_tenant);
+        let feed = Arc::new(feed);
         feeds.insert(tenant, Arc::downgrade(&feed));
         feed
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,6 +11,7 @@
 
 pub mod deaths;
 mod lifeline;
+mod operating;
 
 use std::{
     collections::{HashMap, hash_map::RandomState},
@@ -30,6 +31,7 @@ use tokio::time::Instant;
 
 use deaths::Deaths;
 pub use lifeline::Lifeline;
+pub use operating::ActorInfo;
 
 /// Why a message was not answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +79,11 @@ pub struct Poke;
 #[rtype(result = "()")]
 pub struct InjectPanic;
 
+/// Ends the actor now, whatever it is doing: what it works for is not this node's any more.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Evict;
+
 /// Where an actor sends its one answer. The sender's place in the mailbox is free again when this is dropped.
 #[derive(Debug)]
 pub struct Reply<R> {
@@ -89,25 +96,6 @@ impl<R> Reply<R> {
     pub fn send(self, answer: R) {
         drop(self.sender.send(answer));
     }
-}
-
-/// What operators see of one actor.
-#[derive(Clone, Debug)]
-pub struct ActorInfo {
-    /// Its kind.
-    pub kind: &'static str,
-    /// What it is for.
-    pub key: String,
-    /// The thread that it runs on, counted from 0.
-    pub arbiter: usize,
-    /// Messages in flight to it.
-    pub in_flight: usize,
-    /// How many messages may be.
-    pub in_flight_max: usize,
-    /// How often an actor for this key has died lately.
-    pub restarts: u32,
-    /// How long this incarnation has lived.
-    pub age: Duration,
 }
 
 type Factory<A> = dyn Fn(<A as Keyed>::Key, Lifeline<A>) -> A + Send + Sync;
@@ -245,21 +233,6 @@ impl<A: Keyed> Registry<A> {
         }
     }
 
-    /// Makes the actor panic if it runs; says whether it did.
-    pub fn inject_panic(&self, key: &A::Key) -> bool
-    where
-        A: Handler<InjectPanic>,
-        A::Context: ToEnvelope<A, InjectPanic>,
-    {
-        let entries = self.shared.entries.lock();
-        let entry = entries.by_key.get(key).map(Arc::clone);
-        drop(entries);
-        entry.is_some_and(|entry| {
-            send(&entry, InjectPanic);
-            true
-        })
-    }
-
     /// Whether an actor for `key` runs.
     pub fn is_running(&self, key: &A::Key) -> bool {
         self.shared.entries.lock().by_key.contains_key(key)
@@ -273,22 +246,6 @@ impl<A: Keyed> Registry<A> {
     /// Whether no actor runs.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// What runs where, at most `limit` of them.
-    pub fn infos(&self, limit: usize) -> Vec<ActorInfo> {
-        let options = self.shared.options;
-        let entries = self.shared.entries.lock();
-        let info = |(key, entry): (&A::Key, &Arc<Entry<A>>)| ActorInfo {
-            kind: A::KIND,
-            key: key.to_string(),
-            arbiter: entry.arbiter,
-            in_flight: options.in_flight_max - entry.link.in_flight.available_permits(),
-            in_flight_max: options.in_flight_max,
-            restarts: entries.deaths.get(key).map_or(0, Deaths::count),
-            age: entry.born_at.elapsed(),
-        };
-        entries.by_key.iter().take(limit).map(info).collect()
     }
 
     /// Keys of all running actors.

@@ -9,6 +9,7 @@ mod appends;
 mod chains;
 mod consumers;
 mod dispatch;
+mod holding;
 mod ingest;
 pub(crate) mod load;
 mod messages;
@@ -23,12 +24,13 @@ use domain::{
     region::Region, time::Timestamp,
 };
 use rand::rngs::StdRng;
-use store::{StoreError, control::Control};
+use store::control::Control;
 use tracing::{debug, info};
 
 use crate::{
     feed::{Feed, Feeds, RingLimits},
-    region::{RegionActor, RegionLogs, again},
+    placement::{Hold, Placement},
+    region::{RegionActor, RegionLogs},
     registry::{InjectPanic, Keyed, Lifeline, Poke, Registry},
     webhook::WebhookActor,
     webhook_board::WebhookBoard,
@@ -37,8 +39,8 @@ use appends::{Flying, Pending};
 use chains::Chains;
 use dispatch::Dispatcher;
 pub use messages::{
-    AckError, Acknowledge, Acknowledgement, Change, Changed, IdempotentRequest, Ingest,
-    IngestError, Ingested, Item, RenderAnswer, Subscribe,
+    AckError, Acknowledge, Acknowledgement, Change, Changed, Depart, IdempotentRequest, Ingest,
+    IngestError, Ingested, Item, LoadError, RenderAnswer, Subscribe,
 };
 
 /// What all tenants' actors share.
@@ -53,6 +55,8 @@ pub struct TenantContext {
     pub logs: RegionLogs,
     /// Who writes.
     pub regions: Registry<RegionActor>,
+    /// Who holds what.
+    pub placement: Placement,
     /// Who delivers.
     pub webhooks: Registry<WebhookActor>,
     /// Which webhooks have work.
@@ -89,6 +93,8 @@ pub struct TenantActor {
     /// Moves when chains or templates are forgotten, so that a fetch from before does not count after.
     epoch: u64,
     last_used_at: Timestamp,
+    /// Set when the tenant is given to another node.
+    is_departing: bool,
     /// Dropped last: its death notice tells the registry.
     lifeline: Lifeline<TenantActor>,
 }
@@ -123,6 +129,8 @@ struct Ready {
     consumers: consumers::Consumers,
     /// Set when an append failed: nothing is numbered until all that flies has landed and the head is read anew.
     is_failing: bool,
+    /// The right to do all this. Dropped last: then the feed's readers are on their own.
+    hold: Hold,
 }
 
 enum Held {
@@ -149,6 +157,7 @@ impl TenantActor {
             random,
             epoch: 0,
             last_used_at,
+            is_departing: false,
             lifeline,
         }
     }
@@ -166,17 +175,17 @@ impl TenantActor {
     }
 
     /// Answers everything that waits with `error`, and goes: the next message starts a new actor.
-    fn give_up(&mut self, error: &StoreError, ctx: &mut Context<Self>) {
+    fn give_up(&mut self, error: &LoadError, ctx: &mut Context<Self>) {
         for held in std::mem::take(&mut self.waiting) {
             match held {
                 Held::Ingest(message) => {
-                    message.reply.send(Err(again(error).into()));
+                    message.reply.send(Err(error.again().into()));
                 }
                 Held::Acknowledge(message) => {
-                    message.reply.send(Err(again(error).into()));
+                    message.reply.send(Err(error.again().into()));
                 }
                 Held::Changed(message) => message.reply.send(()),
-                Held::Subscribe(message) => message.reply.send(Err(again(error))),
+                Held::Subscribe(message) => message.reply.send(Err(error.again())),
             }
         }
         // Not a death: the store's failure is not the actor's.
@@ -302,12 +311,13 @@ impl Handler<Subscribe> for TenantActor {
     }
 }
 
-/// A poke only starts the actor, which looks for work when it starts.
+/// A poke starts the actor, which looks for work when it starts. One that runs looks whether it is the only one that writes.
 impl Handler<Poke> for TenantActor {
     type Result = ();
 
-    fn handle(&mut self, _: Poke, _: &mut Context<Self>) {
+    fn handle(&mut self, _: Poke, ctx: &mut Context<Self>) {
         self.lifeline.take_poke();
+        self.look_at_head(ctx);
     }
 }
 

@@ -46,8 +46,9 @@ use tracing::debug;
 use crate::{
     engine::secrets::Secrets,
     feed::{Feeds, RingLimits},
+    placement::Placement,
     region::{RegionActor, RegionLogs},
-    registry::{InjectPanic, Keyed, Lifeline, Poke, Registry, Reply},
+    registry::{Evict, InjectPanic, Keyed, Lifeline, Poke, Registry, Reply},
     webhook_board::{WebhookBoard, WebhookKey},
 };
 use outcomes::Finished;
@@ -71,6 +72,8 @@ pub struct WebhookContext {
     pub feeds: Arc<Feeds>,
     /// Which webhooks have work.
     pub board: Arc<WebhookBoard>,
+    /// Who holds what.
+    pub placement: Placement,
     /// Who sends.
     pub client: WebhookClient,
     /// Where sending runs: no actor lives there.
@@ -90,6 +93,9 @@ pub struct WebhookTuning {
     pub breaker: BreakerPolicy,
     /// An actor without work for this long goes.
     pub passivate_after: Duration,
+    /// How long outcomes of deliveries that went out together wait for each other, so that they are written together. Zero
+    /// writes each as it comes.
+    pub gather_for: Duration,
     /// Whether retries are spread. Only tests want them on the dot.
     pub jitter: bool,
 }
@@ -313,6 +319,14 @@ impl StreamHandler<Vec<Finished>> for WebhookActor {
     fn handle(&mut self, finished: Vec<Finished>, ctx: &mut Context<Self>) {
         self.finish(finished, ctx);
         self.step(ctx);
+    }
+}
+
+impl Handler<Evict> for WebhookActor {
+    type Result = ();
+
+    fn handle(&mut self, _: Evict, ctx: &mut Context<Self>) {
+        self.not_held(ctx);
     }
 }
 

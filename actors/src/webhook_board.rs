@@ -4,7 +4,7 @@
 //! matched is settled *and on disk*. So a mark that is written says the truth about every webhook (see
 //! `docs/decisions/0005-delivery-state.md`). Survives the panic of either side; a restart of the engine rebuilds it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, hash_map::Entry};
 
 use domain::{
     ids::{TenantId, WebhookId},
@@ -39,10 +39,10 @@ pub struct Work {
     pub upto: Position,
 }
 
-/// All webhooks with work.
+/// All webhooks with work, by tenant. A tenant without any has no entry.
 #[derive(Debug, Default)]
 pub struct WebhookBoard {
-    works: Mutex<HashMap<WebhookKey, Work>>,
+    works: Mutex<HashMap<TenantId, HashMap<WebhookKey, Work>>>,
 }
 
 impl WebhookBoard {
@@ -50,7 +50,8 @@ impl WebhookBoard {
     pub fn matched(&self, key: WebhookKey, position: Position) -> bool {
         let mut works = self.works.lock();
         let mut is_new = false;
-        let work = works.entry(key).or_insert_with(|| {
+        let work = works.entry(key.tenant).or_default();
+        let work = work.entry(key).or_insert_with(|| {
             is_new = true;
             Work {
                 from: position.prev(),
@@ -64,45 +65,66 @@ impl WebhookBoard {
     /// Notes work that the store knows of: everything after `from`, up to `upto`.
     pub fn restore(&self, key: WebhookKey, from: Position, upto: Position) {
         let mut works = self.works.lock();
-        let work = works.entry(key).or_insert(Work { from, upto });
+        let work = works.entry(key.tenant).or_default();
+        let work = work.entry(key).or_insert(Work { from, upto });
         work.upto = work.upto.max(upto);
     }
 
     /// What the webhook has to do.
     pub fn work(&self, key: &WebhookKey) -> Option<Work> {
-        self.works.lock().get(key).copied()
+        self.works.lock().get(&key.tenant)?.get(key).copied()
     }
 
     /// Takes the webhook off if nothing was matched beyond `settled`, which must be on disk. Answers whether it is off.
     pub fn done(&self, key: &WebhookKey, settled: Position) -> bool {
         let mut works = self.works.lock();
-        match works.get(key) {
-            Some(work) if work.upto > settled => false,
-            Some(_) | None => {
-                works.remove(key);
-                true
-            }
+        let work = works.get(&key.tenant).and_then(|works| works.get(key));
+        if work.is_some_and(|work| work.upto > settled) {
+            return false;
         }
+        take_off(&mut works, key);
+        true
     }
 
     /// Takes the webhook off, whatever it has to do: it was deleted.
     pub fn remove(&self, key: &WebhookKey) {
-        self.works.lock().remove(key);
+        take_off(&mut self.works.lock(), key);
+    }
+
+    /// Takes all webhooks of a tenant off, whatever they have to do: the tenant is not this node's any more.
+    pub fn forget_tenant(&self, tenant: TenantId) {
+        self.works.lock().remove(&tenant);
     }
 
     /// Whether the webhook has work.
     pub fn has_work(&self, key: &WebhookKey) -> bool {
-        self.works.lock().contains_key(key)
+        let works = self.works.lock();
+        let works = works.get(&key.tenant);
+        works.is_some_and(|works| works.contains_key(key))
+    }
+
+    /// Whether any webhook of the tenant has work.
+    pub fn has_tenant(&self, tenant: TenantId) -> bool {
+        self.works.lock().contains_key(&tenant)
     }
 
     /// How many webhooks have work.
     pub fn len(&self) -> usize {
-        self.works.lock().len()
+        self.works.lock().values().map(HashMap::len).sum()
     }
 
     /// Whether none has.
     pub fn is_empty(&self) -> bool {
         self.works.lock().is_empty()
+    }
+}
+
+fn take_off(works: &mut HashMap<TenantId, HashMap<WebhookKey, Work>>, key: &WebhookKey) {
+    if let Entry::Occupied(mut tenant) = works.entry(key.tenant) {
+        tenant.get_mut().remove(key);
+        if tenant.get().is_empty() {
+            tenant.remove();
+        }
     }
 }
 
@@ -130,5 +152,22 @@ mod tests {
         );
         assert!(board.done(&KEY, Position::new(9)));
         assert!(!board.has_work(&KEY));
+    }
+
+    #[test]
+    fn a_tenant_that_goes_takes_its_webhooks_with_it_and_no_other() {
+        let board = WebhookBoard::default();
+        let tenant = TenantId::from_uuid(Uuid::from_u128(2));
+        board.matched(KEY, Position::new(5));
+        board.restore(
+            WebhookKey { tenant, ..KEY },
+            Position::ZERO,
+            Position::new(1),
+        );
+        board.forget_tenant(tenant);
+        assert!(!board.has_tenant(tenant));
+        assert!(board.has_work(&KEY));
+        board.remove(&KEY);
+        assert!(board.is_empty());
     }
 }

@@ -34,9 +34,11 @@ impl FromStr for ActorKind {
 impl Engine {
     /// Running actors, at most `limit` of each kind.
     pub fn actors(&self, limit: usize) -> Vec<ActorInfo> {
-        let mut infos = self.inner.regions.infos(limit);
-        infos.extend(self.inner.tenants.infos(limit));
-        infos.extend(self.inner.webhooks.infos(limit));
+        let inner = &self.inner;
+        let fence_of = |tenant| inner.placement.fence(tenant);
+        let mut infos = inner.regions.infos(limit, |_| None);
+        infos.extend(inner.tenants.infos(limit, |tenant| fence_of(*tenant)));
+        infos.extend(inner.webhooks.infos(limit, |key| fence_of(key.tenant)));
         infos
     }
 

@@ -6,8 +6,9 @@ use domain::rate::Standing;
 use store::{StoreError, log::WriteError};
 
 use crate::{
+    placement::NotHeld,
     registry::AskError,
-    tenant::{AckError, IngestError},
+    tenant::{AckError, IngestError, LoadError},
 };
 
 /// See the module.
@@ -53,12 +54,38 @@ pub enum EngineError {
     /// The disk is full.
     #[error("the disk of the store is full")]
     StorageFull,
+    /// The tenant is another node's, or nobody's at this moment, and that node cannot be reached.
+    #[error("the node that works for the tenant cannot be reached now: {cause}")]
+    OwnerUnreachable {
+        /// What exactly is the matter.
+        cause: NotHeld,
+        /// When to come back.
+        retry_after: Duration,
+    },
     /// A store does not answer.
     #[error("{0}")]
     Unavailable(String),
     /// Something is broken that no caller can help.
     #[error("{0}")]
     Internal(String),
+}
+
+impl From<NotHeld> for EngineError {
+    fn from(cause: NotHeld) -> EngineError {
+        EngineError::OwnerUnreachable {
+            retry_after: cause.retry_after(),
+            cause,
+        }
+    }
+}
+
+impl From<LoadError> for EngineError {
+    fn from(error: LoadError) -> EngineError {
+        match error {
+            LoadError::NotHeld(why) => why.into(),
+            LoadError::Store(error) => error.into(),
+        }
+    }
 }
 
 impl From<AskError> for EngineError {
@@ -88,7 +115,8 @@ impl From<WriteError> for EngineError {
     fn from(error: WriteError) -> EngineError {
         match error {
             WriteError::Store(error) => error.into(),
-            WriteError::HeadMoved { .. } | WriteError::Fenced { .. } | WriteError::AnswerTaken => {
+            WriteError::Fenced { .. } => NotHeld::Leaving.into(),
+            WriteError::HeadMoved { .. } | WriteError::AnswerTaken => {
                 EngineError::Unavailable(error.to_string())
             }
         }
@@ -112,6 +140,7 @@ impl From<IngestError> for EngineError {
             },
             IngestError::IdempotencyInFlight => EngineError::IdempotencyInFlight,
             IngestError::IdempotencyMismatch => EngineError::IdempotencyMismatch,
+            IngestError::NotHeld(why) => why.into(),
             IngestError::Store(error) => error.into(),
         }
     }
@@ -123,6 +152,7 @@ impl From<AckError> for EngineError {
             AckError::NoTenant => EngineError::NotFound("tenant"),
             AckError::TooManyOpen(_) => EngineError::Conflict(error.to_string()),
             AckError::BeyondHead { .. } => EngineError::NotFound("event"),
+            AckError::NotHeld(why) => why.into(),
             AckError::Store(error) => error.into(),
         }
     }

@@ -14,7 +14,7 @@ use store::log::{EventQuery, Page};
 use super::{Engine, EngineError};
 use crate::{
     feed::Feed,
-    tenant::{IdempotentRequest, Ingest, Ingested, Subscribe},
+    tenant::{IdempotentRequest, Ingest, Ingested, LoadError, Subscribe},
 };
 
 /// What became of an ingest. See [`Ingested`].
@@ -77,13 +77,27 @@ impl Engine {
         Ok(oldest.unwrap_or(Position::new(1)))
     }
 
-    /// The readers' side of the tenant's log: its head, and its newest events in memory.
+    /// The readers' side of the tenant's log: its head, and its newest events in memory. On a node that does not hold the
+    /// tenant it follows what its owner tells.
     pub async fn feed(&self, tenant: TenantId) -> Result<Arc<Feed>, EngineError> {
-        let feed = self
-            .inner
-            .tenants
-            .ask(&tenant, |reply| Subscribe { reply })
-            .await??;
-        feed.ok_or(EngineError::NotFound("tenant"))
+        if !self.inner.placement.is_held(tenant) {
+            return self.follow(tenant).await;
+        }
+        let asked = self.inner.tenants.ask(&tenant, |reply| Subscribe { reply });
+        match asked.await? {
+            Ok(feed) => feed.ok_or(EngineError::NotFound("tenant")),
+            // It has just gone elsewhere.
+            Err(LoadError::NotHeld(_)) => self.follow(tenant).await,
+            Err(LoadError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    async fn follow(&self, tenant: TenantId) -> Result<Arc<Feed>, EngineError> {
+        let inner = &self.inner;
+        let region = self.region_of(tenant).await?;
+        let feed = inner.feeds.get(tenant, region, inner.ring);
+        inner.followers.follow(&feed);
+        inner.followers.catch_up(&feed).await?;
+        Ok(feed)
     }
 }

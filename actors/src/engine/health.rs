@@ -6,6 +6,7 @@ use domain::region::Region;
 use store::log::Counts;
 
 use super::Engine;
+use crate::placement::{ClusterHealth, Standing};
 
 /// How long a store may take to answer before it counts as gone.
 const PROBE_DEADLINE: Duration = Duration::from_secs(5);
@@ -26,12 +27,18 @@ pub struct Readiness {
     pub control: Result<Duration, String>,
     /// Every region.
     pub regions: Vec<RegionHealth>,
+    /// How the node stands among others; `None` if it is alone.
+    pub cluster: Option<ClusterHealth>,
 }
 
 impl Readiness {
-    /// Whether everything answers.
+    /// Whether everything answers and this node may work. One that hears nothing of the others does what it can: it works for
+    /// its own tenants and reads for all.
     pub fn is_ready(&self) -> bool {
-        self.control.is_ok() && self.regions.iter().all(|region| region.probe.is_ok())
+        let may_work = |cluster: &ClusterHealth| cluster.standing == Standing::Held;
+        self.cluster.as_ref().is_none_or(may_work)
+            && self.control.is_ok()
+            && self.regions.iter().all(|region| region.probe.is_ok())
     }
 }
 
@@ -45,7 +52,11 @@ impl Engine {
             let probe = within_deadline(log.probe()).await;
             regions.push(RegionHealth { region, probe });
         }
-        Readiness { control, regions }
+        Readiness {
+            control,
+            regions,
+            cluster: self.inner.placement.health(),
+        }
     }
 
     /// Counts over all regions, of the last 24 hours where a time matters.

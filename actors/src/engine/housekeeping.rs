@@ -24,6 +24,7 @@ pub(super) fn start(engine: &Engine) {
             tokio::time::sleep(KEY_USE_EVERY).await;
             let Some(inner) = weak.upgrade() else { return };
             note_key_use(&inner).await;
+            inner.auth.sweep();
         }
     });
     let weak = Arc::downgrade(&engine.inner);
@@ -49,10 +50,20 @@ async fn note_key_use(inner: &Inner) {
 
 async fn sweep(inner: &Inner) {
     let now = inner.clock.now();
-    if let Err(error) = inner.control.sweep_reservations(now).await {
+    // One node does it for all.
+    if inner.placement.takes_job("sweep/control").await
+        && let Err(error) = inner.control.sweep_reservations(now).await
+    {
         warn!(%error, "expired idempotency keys were not swept: {error}");
     }
     for region in inner.logs.regions() {
+        if !inner
+            .placement
+            .takes_job(&format!("sweep/{}", region.name()))
+            .await
+        {
+            continue;
+        }
         let log = inner.logs.get(region);
         let mut swept = 0;
         loop {
@@ -81,6 +92,7 @@ async fn sweep(inner: &Inner) {
 pub(super) async fn shut_down(engine: &Engine, within: Duration) {
     let inner = &engine.inner;
     let deadline = tokio::time::Instant::now() + within;
+    inner.placement.hand_over_all(&**inner, deadline).await;
     let draining = inner.webhooks.keys().into_iter().map(|key| {
         let webhooks = inner.webhooks.clone();
         async move { webhooks.ask(&key, |reply| Drain { reply }).await }
@@ -103,7 +115,5 @@ pub(super) async fn shut_down(engine: &Engine, within: Duration) {
 }
 
 fn has_messages(inner: &Inner) -> bool {
-    let is_busy = |info: &crate::registry::ActorInfo| info.in_flight > 0;
-    inner.regions.infos(usize::MAX).iter().any(is_busy)
-        || inner.tenants.infos(usize::MAX).iter().any(is_busy)
+    inner.regions.is_busy() || inner.tenants.is_busy()
 }

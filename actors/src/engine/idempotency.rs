@@ -1,13 +1,10 @@
 //! Answers to repeated requests, for everything but events (whose answers are kept with them, see [`crate::tenant`]).
 
-use std::time::Duration;
-
-use domain::ids::TenantId;
+use domain::{idempotency::ANSWERS_KEPT_FOR, ids::TenantId};
 use store::control::{Answer, Reservation, Reserve};
 
 use super::{Engine, EngineError};
-
-const KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::placement::NotHeld;
 
 /// What a request with an idempotency key is to do.
 #[derive(Debug)]
@@ -30,8 +27,8 @@ impl Engine {
         let reservation = Reservation {
             key_hash,
             request_hash,
-            boot: self.inner.boot.clone(),
-            expires_at: now.plus(KEPT_FOR),
+            boot: self.boot()?,
+            expires_at: now.plus(ANSWERS_KEPT_FOR),
         };
         match self
             .inner
@@ -47,6 +44,16 @@ impl Engine {
                 Ok(Begun::Replay(answer.status, body))
             }
         }
+    }
+
+    /// Names who works on a request: when that one is no more, its reservations are free. Among several nodes that is the
+    /// session, of which the control plane knows whether it lives.
+    fn boot(&self) -> Result<String, EngineError> {
+        if !self.inner.placement.is_shared() {
+            return Ok(self.inner.boot.clone());
+        }
+        let session = *self.inner.placement.session().borrow();
+        Ok(session.ok_or(NotHeld::NoSession)?.to_string())
     }
 
     /// Keeps the answer for repetitions, sealed.
@@ -72,6 +79,10 @@ impl Engine {
         tenant: TenantId,
         reservation: &Reservation,
     ) -> Result<(), EngineError> {
-        Ok(self.inner.control.release(tenant, reservation).await?)
+        Ok(self
+            .inner
+            .control
+            .release_reservation(tenant, reservation)
+            .await?)
     }
 }

@@ -15,6 +15,7 @@ use store::control::Tenant;
 use uuid::Uuid;
 
 use super::{Engine, EngineError};
+use crate::placement::changes::SharedChange;
 
 /// The longest time for which a rotated key goes on being of use.
 pub const GRACE_MAX: Duration = Duration::from_secs(30 * 24 * 60 * 60);
@@ -100,7 +101,7 @@ impl Engine {
             .insert_key(tenant.id, &made.record, &hash)
             .await?;
         // A key that was asked for before it existed must not stay unknown.
-        self.inner.auth.forget(tenant.id);
+        self.forget_keys(tenant.id);
         Ok(made)
     }
 
@@ -144,7 +145,7 @@ impl Engine {
             .control
             .update_key(tenant, &changed, if_version)
             .await?;
-        self.inner.auth.forget(tenant);
+        self.forget_keys(tenant);
         Ok(updated)
     }
 
@@ -160,7 +161,7 @@ impl Engine {
             .control
             .revoke_key(tenant, id, now, if_version)
             .await?;
-        self.inner.auth.forget(tenant);
+        self.forget_keys(tenant);
         Ok(())
     }
 
@@ -186,7 +187,13 @@ impl Engine {
             .control
             .rotate_key(tenant.id, old.id, &made.record, &hash, grace_until)
             .await?;
-        self.inner.auth.forget(tenant.id);
+        self.forget_keys(tenant.id);
         Ok(made)
+    }
+
+    /// A tenant's keys have changed: nobody may go by what is remembered of them.
+    fn forget_keys(&self, tenant: TenantId) {
+        self.inner.auth.forget(tenant);
+        self.inner.placement.tell_change(SharedChange::Keys(tenant));
     }
 }

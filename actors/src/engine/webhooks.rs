@@ -11,9 +11,9 @@ mod replays;
 
 use std::sync::Arc;
 
+use actix::{Handler, Message};
 use domain::{
     breaker::Breaker,
-    fence::Fence,
     ids::{TenantId, WebhookId, WorkspaceId},
     webhook::{Birth, ShownState, Webhook, WebhookInput, WebhookState},
 };
@@ -25,8 +25,9 @@ use store::{
 use super::{Engine, EngineError};
 use crate::{
     region,
+    registry::Reply,
     tenant::Change,
-    webhook::{Describe, Reconfigure, Resume, WebhookStatus},
+    webhook::{Describe, Reconfigure, Resume, WebhookActor, WebhookStatus},
     webhook_board::WebhookKey,
 };
 
@@ -218,6 +219,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let key = Self::webhook_key(&self.open_webhook(tenant, confined_to, id).await?);
         let region = self.region_of(tenant).await?;
+        let hold = self.inner.placement.hold(tenant).await?;
         self.inner
             .control
             .delete_webhook(tenant, id, if_version)
@@ -227,7 +229,7 @@ impl Engine {
         // After its last outcome, or that would stay behind.
         let forget = Write::ForgetWebhook {
             tenant,
-            fence: Fence::FIRST,
+            fence: hold.fence(),
             webhook: key.no,
         };
         Ok(region::write(&self.inner.regions, region, forget).await?)
@@ -315,7 +317,7 @@ impl Engine {
     }
 
     /// Tells a running webhook's actor. One that does not run reads it when it starts.
-    async fn tell_webhook(
+    pub(super) async fn tell_webhook(
         &self,
         key: &WebhookKey,
         webhook: Option<Arc<Webhook>>,
@@ -330,11 +332,21 @@ impl Engine {
     /// Closes the breaker, also on disk.
     async fn reset_breaker(&self, webhook: &Webhook) -> Result<(), EngineError> {
         let key = Self::webhook_key(webhook);
-        Ok(self
-            .inner
-            .webhooks
-            .ask(&key, |reply| Resume { reply })
-            .await?)
+        self.ask_webhook(&key, |reply| Resume { reply }).await
+    }
+
+    /// Asks a webhook's actor, which only the node has that holds the tenant.
+    async fn ask_webhook<M, R>(
+        &self,
+        key: &WebhookKey,
+        message: impl FnOnce(Reply<R>) -> M,
+    ) -> Result<R, EngineError>
+    where
+        WebhookActor: Handler<M>,
+        M: Message<Result = ()> + Send + 'static,
+    {
+        let _hold = self.inner.placement.hold(key.tenant).await?;
+        Ok(self.inner.webhooks.ask(key, message).await?)
     }
 
     async fn view(&self, webhook: Webhook) -> Result<WebhookView, EngineError> {
@@ -358,13 +370,8 @@ impl Engine {
 
     async fn stored_breaker(&self, key: &WebhookKey) -> Result<Breaker, EngineError> {
         let region = self.region_of(key.tenant).await?;
-        let all = self
-            .inner
-            .logs
-            .get(region)
-            .webhook_progress(key.tenant)
-            .await?;
-        let found = all.into_iter().find(|progress| progress.webhook == key.no);
+        let log = self.inner.logs.get(region);
+        let found = log.webhook_progress_of(key.tenant, key.no).await?;
         Ok(found.map_or(Breaker::NEW, |progress| progress.breaker))
     }
 }

@@ -9,7 +9,10 @@ use domain::{
 use store::control::{NewWorkspace, Workspace};
 
 use super::{Engine, EngineError};
-use crate::tenant::{Change, Changed};
+use crate::{
+    placement::changes::SharedChange,
+    tenant::{Change, Changed},
+};
 
 const TELL_AGAIN_FIRST: Duration = Duration::from_millis(100);
 const TELL_AGAIN_MAX: Duration = Duration::from_secs(5);
@@ -126,9 +129,22 @@ impl Engine {
         Ok(workspace)
     }
 
-    /// Tells a running tenant's actor what was changed; one that does not run reads it when it starts. If the actor has too
-    /// much to do to listen, it is told again and again until it does.
+    /// Tells everybody who may remember it what was changed: the tenant's actor, wherever it runs, and other nodes.
     pub(crate) async fn tell_tenant(&self, tenant: TenantId, what: Change) {
+        let webhook = |id, no| SharedChange::Webhook { tenant, id, no };
+        let change = match &what {
+            Change::Webhook(changed) => webhook(changed.id, changed.no),
+            Change::WebhookGone(key) => webhook(key.id, key.no.0),
+            Change::Workspace(id) => SharedChange::Workspace(tenant, *id),
+            Change::Tenant => SharedChange::Tenant(tenant),
+        };
+        self.tell_tenant_here(tenant, what).await;
+        self.inner.placement.tell_change(change);
+    }
+
+    /// Tells a tenant's actor that runs here what was changed; one that does not run reads it when it starts. If the actor has
+    /// too much to do to listen, it is told again and again until it does.
+    pub(super) async fn tell_tenant_here(&self, tenant: TenantId, what: Change) {
         if self.try_tell(tenant, what.clone()).await {
             return;
         }

@@ -57,6 +57,17 @@ impl<A: Keyed> Lifeline<A> {
         true
     }
 
+    /// The actor stops itself because it was evicted, or because it may not work here: that is no death.
+    pub fn retire(&mut self) {
+        if let Some(shared) = self.shared.upgrade() {
+            let mut entries = shared.entries.lock();
+            if is_current(&entries, self) {
+                entries.by_key.remove(&self.key);
+            }
+        }
+        self.has_retired = true;
+    }
+
     /// To be called first when a poke is handled: from now on a further poke is news.
     pub fn take_poke(&self) {
         self.link.is_poked.store(false, Ordering::Release);

@@ -143,7 +143,7 @@ async fn an_idle_actor_retires_and_comes_back_and_that_is_no_death() {
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert!(registry.is_empty());
     assert_eq!(registry.ask(&KEY, Ask::Count).await, Ok(1));
-    assert_eq!(registry.infos(10)[0].restarts, 0);
+    assert_eq!(registry.infos(10, |_| None)[0].restarts, 0);
 }
 
 #[actix::test]

@@ -244,7 +244,8 @@ impl TenantActor {
             }
         }
         metrics::counter!("events_ingested_total").increment(batch.events.len() as u64);
-        if ready.feed.append(&batch.events) {
+        let is_next = ready.feed.append(&batch.events);
+        if is_next {
             for event in &batch.events {
                 ready.dispatcher.dispatch(event, &self.shared.board);
             }
@@ -255,7 +256,8 @@ impl TenantActor {
                 "the log was written by somebody else; try again".into(),
             ));
         }
-        ready.answer(batch);
+        let events = ready.answer(batch);
+        self.tell_others(&events);
         self.mark_later(ctx);
     }
 
@@ -289,7 +291,8 @@ impl Ready {
         }
     }
 
-    fn answer(&mut self, batch: Batch) {
+    /// Answers those who wait for these events, and gives the events back.
+    fn answer(&mut self, batch: Batch) -> Vec<Arc<Event>> {
         for request in batch.requests {
             if let Some(key) = request.key {
                 self.answers_in_flight.remove(&key);
@@ -298,6 +301,7 @@ impl Ready {
                 .reply
                 .send(Ok(Ingested::Items(request.items, request.standing)));
         }
+        batch.events
     }
 
     fn refuse(&mut self, batch: Batch, cause: &StoreError) {

@@ -6,14 +6,14 @@
 use std::collections::HashMap;
 
 use actix::prelude::*;
-use domain::{fence::Fence, filter::EventFilter, position::Position};
+use domain::{filter::EventFilter, position::Position};
 use store::{
     StoreError,
     log::{Consume, Consumer, ConsumerName, EventQuery, Order, Write, WriteError},
 };
 
 use super::{AckError, Acknowledge, Acknowledgement, Held, Stage, TenantActor};
-use crate::registry::Reply;
+use crate::{placement::NotHeld, registry::Reply};
 
 /// Consumers whose standing is kept in memory.
 const CONSUMERS_MAX: usize = 1_024;
@@ -132,6 +132,10 @@ impl TenantActor {
             }
             Stage::Ready(ready) => ready,
         };
+        if let Some(why) = self.refusal() {
+            message.reply.send(Err(why.into()));
+            return;
+        }
         let head = ready.feed.head();
         let place = match message.what {
             Acknowledgement::One(place)
@@ -201,7 +205,7 @@ impl TenantActor {
         let Some(ready) = self.ready() else { return };
         let part = Write::Consume(Consume {
             tenant: self.tenant,
-            fence: Fence::FIRST,
+            fence: ready.hold.fence(),
             name: name.clone(),
             standing: standing.clone(),
         });
@@ -215,11 +219,15 @@ impl TenantActor {
             if let Stage::Ready(ready) = &mut actor.stage {
                 ready.consumers.landed(&name, outcome.is_ok());
             }
+            if let Err(WriteError::Fenced { held }) = outcome {
+                actor.fenced(held);
+            }
             reply.send(outcome.map(|()| standing).map_err(|error| match error {
                 WriteError::Store(error) => error.into(),
-                other @ (WriteError::HeadMoved { .. }
-                | WriteError::Fenced { .. }
-                | WriteError::AnswerTaken) => StoreError::Unavailable(other.to_string()).into(),
+                WriteError::Fenced { .. } => NotHeld::Leaving.into(),
+                other @ (WriteError::HeadMoved { .. } | WriteError::AnswerTaken) => {
+                    StoreError::Unavailable(other.to_string()).into()
+                }
             }));
         }));
     }

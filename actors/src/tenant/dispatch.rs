@@ -17,7 +17,7 @@ use domain::{
     position::Position,
     webhook::Webhook,
 };
-use store::log::{Dispatch, WebhookNo, WebhookProgress, Write};
+use store::log::{Dispatch, WebhookNo, WebhookProgress, Write, WriteError};
 use tracing::warn;
 
 use super::{Stage, TenantActor};
@@ -156,7 +156,7 @@ impl Dispatcher {
     }
 
     /// The mark as it is to be written now.
-    fn mark(&self, tenant: TenantId, board: &WebhookBoard) -> Dispatch {
+    fn mark(&self, tenant: TenantId, fence: Fence, board: &WebhookBoard) -> Dispatch {
         let work = |no: &WebhookNo| self.hooks.get(no).and_then(|hook| board.work(&hook.key));
         let woken = self
             .touched
@@ -173,7 +173,7 @@ impl Dispatcher {
             .collect();
         Dispatch {
             tenant,
-            fence: Fence::FIRST,
+            fence,
             position: self.dispatched,
             woken,
             rested,
@@ -229,7 +229,10 @@ impl TenantActor {
             return;
         };
         ready.dispatcher.is_marking = true;
-        let mark = ready.dispatcher.mark(self.tenant, &self.shared.board);
+        let fence = ready.hold.fence();
+        let mark = ready
+            .dispatcher
+            .mark(self.tenant, fence, &self.shared.board);
         let touched = std::mem::take(&mut ready.dispatcher.touched);
         let (regions, region) = (self.shared.regions.clone(), ready.region);
         let part = Write::Dispatch(mark.clone());
@@ -241,6 +244,7 @@ impl TenantActor {
             ready.dispatcher.is_marking = false;
             match outcome {
                 Ok(()) => ready.dispatcher.marked(&mark),
+                Err(WriteError::Fenced { held }) => return actor.fenced(held),
                 Err(error) => {
                     warn!(tenant.id = %actor.tenant, %error, "the dispatch mark was not written: {error}");
                     ready.dispatcher.touched.extend(touched);

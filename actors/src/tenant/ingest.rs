@@ -29,6 +29,10 @@ pub(super) type DedupKey = (WorkspaceId, Box<str>);
 impl TenantActor {
     /// Admits an ingest, or holds it until the state is there.
     pub(super) fn ingest(&mut self, message: Ingest, ctx: &mut Context<Self>) {
+        if let Some(why) = self.refusal() {
+            message.reply.send(Err(why.into()));
+            return;
+        }
         match &mut self.stage {
             Stage::Gone => message.reply.send(Err(IngestError::NoTenant)),
             Stage::Ready(ready) if !ready.is_failing => {

@@ -11,7 +11,6 @@ use std::{
 use actix::prelude::*;
 use domain::{
     dedup::{DedupWindow, Loaded, WINDOW},
-    fence::Fence,
     ids::{EventId, TenantId, WorkspaceId},
     merkle::{Fetch, Frontier, frontier_needs},
     position::{Position, Seq},
@@ -21,19 +20,23 @@ use domain::{
 };
 use store::{
     StoreError,
-    log::{DedupEntry, Dispatch, RegionLog, Write},
+    log::{DedupEntry, Dispatch, RegionLog, Write, WriteError},
 };
 use tracing::{info, warn};
 
 use super::{
-    Ready, Stage, TenantActor, TenantContext,
+    LoadError, Ready, Stage, TenantActor, TenantContext,
     appends::Pending,
     chains::{Chain, Chains},
     consumers::Consumers,
     dispatch::{Dispatcher, Hook},
     ingest::DedupKey,
 };
-use crate::{region::Enqueue, webhook_board::WebhookKey};
+use crate::{
+    placement::{Hold, NotHeld},
+    region::Enqueue,
+    webhook_board::WebhookKey,
+};
 
 /// Events that one page holds when a log is matched at the start.
 const SCAN_EVENTS: u32 = 1_000;
@@ -102,13 +105,18 @@ impl TenantActor {
     pub(super) fn recover(&mut self, ctx: &mut Context<Self>) {
         let Some(ready) = self.ready() else { return };
         let (shared, tenant, region) = (Arc::clone(&self.shared), self.tenant, ready.region);
+        let hold = ready.hold.clone();
         let read = async move {
-            let_land(&shared, tenant, region).await;
-            shared.logs.get(region).head(tenant).await
+            let_land(&shared, tenant, region, &hold).await?;
+            Ok(shared.logs.get(region).head(tenant).await?)
         };
         ctx.spawn(read.into_actor(self).map(|head, actor, ctx| match head {
             Ok(head) => actor.recovered(head, ctx),
-            Err(error) => {
+            Err(error @ LoadError::NotHeld(_)) => {
+                actor.stage = Stage::Loading;
+                actor.give_up(&error, ctx);
+            }
+            Err(LoadError::Store(error)) => {
                 warn!(tenant.id = %actor.tenant, %error, "the head of {} cannot be read: {error}", actor.tenant);
                 ctx.run_later(AGAIN_AFTER, Self::recover);
             }
@@ -139,13 +147,14 @@ async fn load(
     shared: Arc<TenantContext>,
     tenant: TenantId,
     follows_a_death: bool,
-) -> Result<Option<Ready>, StoreError> {
+) -> Result<Option<Ready>, LoadError> {
     let Some(found) = shared.control.tenant(tenant).await? else {
         return Ok(None);
     };
+    let hold = shared.placement.hold(tenant).await?;
     let log = shared.logs.get(found.region);
-    if follows_a_death {
-        let_land(&shared, tenant, found.region).await;
+    if follows_a_death || hold.is_leased() {
+        let_land(&shared, tenant, found.region, &hold).await?;
     }
     let head = log.head(tenant).await?;
     let now = shared.clock.now();
@@ -173,17 +182,26 @@ async fn load(
         dispatcher,
         consumers: Consumers::default(),
         is_failing: false,
+        hold,
     }))
 }
 
 /// Waits until whatever the region's writer was given before is written or has failed: an append that was reported lost, or
 /// whose actor died, may still be on its way. Whether the empty mark that waits behind it is written does not matter; that
 /// a writer has dealt with it does, so this goes on until there is one.
-async fn let_land(shared: &TenantContext, tenant: TenantId, region: Region) {
+///
+/// Among several nodes it must be written, too: from then on the store refuses whatever the owner before still has on its way,
+/// except for appends, which the log's head decides about.
+async fn let_land(
+    shared: &TenantContext,
+    tenant: TenantId,
+    region: Region,
+    hold: &Hold,
+) -> Result<(), LoadError> {
     loop {
         let part = Write::Dispatch(Dispatch {
             tenant,
-            fence: Fence::FIRST,
+            fence: hold.fence(),
             position: Position::ZERO,
             woken: Vec::new(),
             rested: Vec::new(),
@@ -192,9 +210,16 @@ async fn let_land(shared: &TenantContext, tenant: TenantId, region: Region) {
             .regions
             .post(&region, |reply| Enqueue { part, reply });
         if let Ok(answer) = posted
-            && answer.await.is_ok()
+            && let Ok(outcome) = answer.await
         {
-            return;
+            return match outcome {
+                Err(WriteError::Fenced { held }) => {
+                    hold.is_fenced(held);
+                    Err(NotHeld::Leaving.into())
+                }
+                Err(WriteError::Store(error)) if hold.is_leased() => Err(error.into()),
+                Ok(()) | Err(_) => Ok(()),
+            };
         }
         tokio::time::sleep(AGAIN_AFTER).await;
     }

@@ -19,7 +19,7 @@ use store::{
     log::{Consumer, ConsumerName, IdempotentAnswer},
 };
 
-use crate::{feed::Feed, registry::Reply};
+use crate::{feed::Feed, placement::NotHeld, registry::Reply};
 
 /// Puts events at the end of the tenant's log. Answered when they are on disk.
 #[derive(Message)]
@@ -99,9 +99,51 @@ pub enum IngestError {
     /// The idempotency key was used for another request.
     #[error("this idempotency key was used for another request")]
     IdempotencyMismatch,
+    /// This node does not hold the tenant.
+    #[error(transparent)]
+    NotHeld(#[from] NotHeld),
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+/// Why a tenant's state is not there.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// This node does not hold the tenant.
+    #[error(transparent)]
+    NotHeld(#[from] NotHeld),
+    /// A store did not say.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl LoadError {
+    /// The same error for each of those who wait.
+    pub(crate) fn again(&self) -> LoadError {
+        match self {
+            LoadError::NotHeld(why) => LoadError::NotHeld(why.clone()),
+            LoadError::Store(error) => LoadError::Store(crate::region::again(error)),
+        }
+    }
+}
+
+impl From<LoadError> for IngestError {
+    fn from(error: LoadError) -> IngestError {
+        match error {
+            LoadError::NotHeld(why) => IngestError::NotHeld(why),
+            LoadError::Store(error) => IngestError::Store(error),
+        }
+    }
+}
+
+impl From<LoadError> for AckError {
+    fn from(error: LoadError) -> AckError {
+        match error {
+            LoadError::NotHeld(why) => AckError::NotHeld(why),
+            LoadError::Store(error) => AckError::Store(error),
+        }
+    }
 }
 
 /// Acknowledges, or rewinds, for one consumer. Answered with its new standing when that is on disk.
@@ -142,6 +184,9 @@ pub enum AckError {
         /// Its last position.
         head: Position,
     },
+    /// This node does not hold the tenant.
+    #[error(transparent)]
+    NotHeld(#[from] NotHeld),
     /// The store did not take it.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -175,7 +220,15 @@ pub enum Change {
 #[rtype(result = "()")]
 pub struct Subscribe {
     /// Where to answer; `None` if the tenant does not exist.
-    pub reply: Reply<Result<Option<Arc<Feed>>, StoreError>>,
+    pub reply: Reply<Result<Option<Arc<Feed>>, LoadError>>,
+}
+
+/// Takes nothing more, and goes when what is in flight has landed: the tenant is given to another node. Answered at once.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Depart {
+    /// Where to answer.
+    pub reply: Reply<()>,
 }
 
 impl fmt::Debug for Ingest {

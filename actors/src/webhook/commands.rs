@@ -103,7 +103,7 @@ impl WebhookActor {
                         || ready.settlement.has(position);
                     if !is_moving {
                         ready.schedule.remove(position);
-                        ready.settlement.drop_delivery(position);
+                        ready.drop_delivery(position);
                     }
                 }
                 ready.settlement.replies.push(message.reply);
@@ -151,6 +151,7 @@ impl Ready {
             || webhook.workspace != old.workspace;
         self.recipe = Arc::new(Recipe::new(&webhook));
         self.filter = filter_of(&webhook);
+        self.pages = None;
         self.webhook = webhook;
         if self.webhook.state == WebhookState::Active && self.breaker == Breaker::Suspended {
             // Only its owner can have made it active.

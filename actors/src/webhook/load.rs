@@ -13,7 +13,7 @@ use domain::{
     webhook::Webhook,
 };
 use store::log::{Exception, RegionLog, Replay, WebhookProgress};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use super::{
     Held, Stage, WebhookActor, WebhookContext,
@@ -25,7 +25,7 @@ use super::{
     settlement::Settlement,
     slots::Slots,
 };
-use crate::{engine::EngineError, webhook_board::WebhookKey};
+use crate::{engine::EngineError, placement::Hold, webhook_board::WebhookKey};
 
 /// Retrying deliveries that are looked at, so that none of them is taken for a new one.
 const RETRYING_MAX: u32 = 10_000;
@@ -46,6 +46,7 @@ struct Loaded {
     /// The keys of the retrying ones, if the webhook asks for order.
     held: Vec<(Box<str>, Position)>,
     replays: Vec<Replay>,
+    hold: Hold,
 }
 
 impl WebhookActor {
@@ -65,6 +66,7 @@ impl WebhookActor {
                 actor.gone(ctx);
                 actor.release(ctx);
             }
+            Err(EngineError::OwnerUnreachable { .. }) => actor.not_held(ctx),
             Err(error) => {
                 warn!(webhook.id = %actor.key, %error, "webhook {} could not be loaded: {error}", actor.key);
                 let pause = AGAIN_FIRST.saturating_mul(1 << actor.load_failures.min(8));
@@ -72,6 +74,14 @@ impl WebhookActor {
                 ctx.run_later(pause.min(AGAIN_MAX), Self::load);
             }
         }));
+    }
+
+    /// The tenant is not this node's (any more): whoever holds it delivers from now on. Those who wait for an answer are told
+    /// that the actor stopped.
+    pub(super) fn not_held(&mut self, ctx: &mut Context<Self>) {
+        debug!(webhook.id = %self.key, "webhook {} is not delivered here any more", self.key);
+        self.lifeline.retire();
+        ctx.stop();
     }
 
     /// The webhook does not exist (any more): nothing is done for it from now on.
@@ -113,6 +123,7 @@ impl WebhookActor {
             retrying,
             held,
             replays: unfinished,
+            hold,
         } = loaded;
         let breaker = progress
             .as_ref()
@@ -135,9 +146,12 @@ impl WebhookActor {
             .shared
             .feeds
             .get(self.key.tenant, region, self.shared.ring);
+        let filter = filter_of(&webhook);
         Ready {
             recipe: Arc::new(Recipe::new(&webhook)),
-            filter: filter_of(&webhook),
+            pages: None,
+            page: None,
+            filter,
             webhook: Arc::new(webhook),
             region,
             log,
@@ -162,6 +176,7 @@ impl WebhookActor {
             idle_since: None,
             was_replayed: false,
             meters: Meters::new(),
+            hold,
         }
     }
 }
@@ -174,11 +189,11 @@ async fn load(shared: Arc<WebhookContext>, key: WebhookKey) -> Result<Option<Loa
         return Ok(None);
     };
     let webhook = shared.secrets.open_webhook(sealed).await?;
+    let hold = shared.placement.hold(key.tenant).await?;
     let log = shared.logs.get(tenant.region);
     // Before the progress and the board are looked at: what they say is at least as new as this mark.
     let dispatched = log.dispatched(key.tenant).await?.unwrap_or_default();
-    let all = log.webhook_progress(key.tenant).await?;
-    let progress = all.into_iter().find(|progress| progress.webhook == key.no);
+    let progress = log.webhook_progress_of(key.tenant, key.no).await?;
     // Below what stands on the board nothing is owed either, and less is to be looked through.
     let from = shared.board.work(&key).map(|work| work.from);
     let cursor = start(webhook.starts_after, progress.as_ref(), from, dispatched);
@@ -198,6 +213,7 @@ async fn load(shared: Arc<WebhookContext>, key: WebhookKey) -> Result<Option<Loa
         retrying,
         held,
         replays,
+        hold,
     }))
 }
 

@@ -74,6 +74,14 @@ impl<P> Lanes<P> {
         Some(parcel)
     }
 
+    /// Takes a delivery out whose event is no longer kept, so that nobody knows its key. Answers the one that may go next.
+    pub(super) fn forget(&mut self, position: Position) -> Option<P> {
+        let mut lanes = self.by_key.iter();
+        let key = lanes.find_map(|(key, lane)| lane.active.contains(&position).then_some(key))?;
+        let key = key.clone();
+        self.leave(&key, position)
+    }
+
     /// How many wait behind others.
     pub(super) fn blocked(&self) -> usize {
         self.blocked
@@ -131,6 +139,16 @@ mod tests {
         assert_eq!(lanes.leave("a", at(9)), None);
         assert_eq!(lanes.leave("b", at(1)), None);
         assert_eq!(lanes.blocked(), 1);
+    }
+
+    #[test]
+    fn what_is_no_longer_kept_leaves_its_lane_to_the_next() {
+        let mut lanes = Lanes::default();
+        lanes.hold("a", at(1));
+        assert_eq!(lanes.enter("a", at(2), 2), None);
+        assert_eq!(lanes.forget(at(9)), None);
+        assert_eq!(lanes.forget(at(1)), Some(2));
+        assert_eq!(lanes.blocked(), 0);
     }
 
     proptest! {

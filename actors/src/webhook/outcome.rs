@@ -85,8 +85,8 @@ pub(super) fn decide(
 pub(super) fn health(outcome: &Outcome) -> Health {
     match &outcome.result {
         Ok(answer) if (200..300).contains(&answer.status) => Health::Good,
-        // Our own limits, and our own end.
-        Err(PostError::HostBusy | PostError::BrokenOff) => Health::Unknown,
+        // Our own limits, our own end, our own mistakes.
+        Err(PostError::HostBusy | PostError::BrokenOff | PostError::Fault) => Health::Unknown,
         Ok(_)
         | Err(
             PostError::Refused(_)
@@ -97,6 +97,15 @@ pub(super) fn health(outcome: &Outcome) -> Health {
             | PostError::Reset(_),
         ) => Health::Bad,
     }
+}
+
+/// Whether the attempt is none: our own limits held the delivery up, or our own end broke it off. A mistake of ours counts, so
+/// that an event that brings it about each time is not sent for ever.
+pub(super) fn counts_for_nothing(outcome: &Outcome) -> bool {
+    matches!(
+        outcome.result,
+        Err(PostError::HostBusy | PostError::BrokenOff)
+    )
 }
 
 /// The attempt as it is logged.
@@ -227,6 +236,16 @@ mod tests {
         assert_eq!(health(&failed(PostError::Timeout)), Health::Bad);
         assert_eq!(health(&failed(PostError::HostBusy)), Health::Unknown);
         assert_eq!(health(&failed(PostError::BrokenOff)), Health::Unknown);
+        assert_eq!(health(&failed(PostError::Fault)), Health::Unknown);
+    }
+
+    #[test]
+    fn a_mistake_of_our_own_is_an_attempt_and_our_own_end_is_none() {
+        assert!(counts_for_nothing(&failed(PostError::HostBusy)));
+        assert!(counts_for_nothing(&failed(PostError::BrokenOff)));
+        assert!(!counts_for_nothing(&failed(PostError::Fault)));
+        assert_eq!(due(fate(0, &failed(PostError::Fault))), 60);
+        assert_eq!(fate(4, &failed(PostError::Fault)), Fate::Dead);
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl WebhookActor {
             if let Some(change) = self.hear(health, one.is_probe, now) {
                 self.tell(change, ctx);
             }
-            if health == Health::Unknown {
+            if outcome::counts_for_nothing(&one.outcome) {
                 self.rest_parcel(one, now);
             } else {
                 is_gone |= self.settle(one, now);

@@ -6,10 +6,7 @@ use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
 use domain::position::Position;
-use store::{
-    StoreError,
-    log::{EventQuery, Order, Page},
-};
+use store::StoreError;
 use tracing::warn;
 
 use super::{
@@ -18,13 +15,10 @@ use super::{
     ready::Ready,
     replay::{self, Choice, Source},
 };
-use crate::feed::Read;
+use crate::feed::{Read, pages::FramePage};
 
 /// Events that are taken from the ring at once.
 const RING_EVENTS: usize = 256;
-/// Events looked at for one page from the store.
-const SCAN_MAX: u32 = 20_000;
-const PAGE_BYTES: usize = 1024 * 1024;
 /// Events that are read ahead at least, and at most.
 const AHEAD_MIN: usize = 64;
 const AHEAD_MAX: usize = 1_024;
@@ -50,50 +44,34 @@ impl WebhookActor {
         if is_draining || !ready.is_sending() || ready.is_reading {
             return;
         }
-        // A page costs a query, so it is read when there is room for many events.
-        if ready.read_ring(work.upto) && ready.pending.len() <= ready.ahead() / 2 {
-            let room = ready.room();
-            self.read_page(work.upto, room, ctx);
+        if ready.read_memory(work.upto) {
+            self.read_page(work.upto, ctx);
         }
     }
 
-    fn read_page(&mut self, upto: Position, room: usize, ctx: &mut Context<Self>) {
-        let tenant = self.key.tenant;
+    fn read_page(&mut self, upto: Position, ctx: &mut Context<Self>) {
         let Some(ready) = self.ready() else { return };
         ready.is_reading = true;
-        let query = EventQuery {
-            filter: ready.filter.clone(),
-            after: Some(ready.slots.read_to()),
-            before: Some(upto.next()),
-            order: Order::Ascending,
-            limit: u32::try_from(room).unwrap_or(u32::MAX),
-            scan_max: SCAN_MAX,
-            bytes_max: PAGE_BYTES,
-        };
-        let log = Arc::clone(&ready.log);
-        let read = async move { log.search(tenant, &query).await };
-        ctx.spawn(read.into_actor(self).map(move |page, actor, ctx| {
-            actor.page_read(page, upto, ctx);
-        }));
+        let (feed, log) = (Arc::clone(&ready.feed), Arc::clone(&ready.log));
+        let make = || ready.feed.pages(&ready.filter);
+        let pages = Arc::clone(ready.pages.get_or_insert_with(make));
+        let after = ready.slots.read_to();
+        let read = async move { pages.read(&feed, &*log, after, upto).await };
+        ctx.spawn(read.into_actor(self).map(Self::page_read));
     }
 
     fn page_read(
-        &mut self,
-        page: Result<Page, StoreError>,
-        upto: Position,
+        page: Result<Arc<FramePage>, StoreError>,
+        actor: &mut Self,
         ctx: &mut Context<Self>,
     ) {
-        let key = self.key;
-        let Some(ready) = self.ready() else { return };
+        let key = actor.key;
+        let Some(ready) = actor.ready() else { return };
         match page {
             Ok(page) => {
                 ready.is_reading = false;
-                for event in page.events {
-                    let frame = ready.feed.frame(event);
-                    ready.look_at(&frame);
-                }
-                ready.slots.move_to(page.next.unwrap_or(upto));
-                self.step(ctx);
+                ready.page = Some(page);
+                actor.step(ctx);
             }
             Err(error) => {
                 warn!(webhook.id = %key, %error, "events for {key} could not be read: {error}");
@@ -167,11 +145,18 @@ impl WebhookActor {
 }
 
 impl Ready {
-    /// Takes from the ring what there is room for. Answers whether the store must be asked for what comes next.
-    fn read_ring(&mut self, upto: Position) -> bool {
+    /// Takes from the page and the ring what there is room for. Answers whether the store must be asked for what comes next.
+    fn read_memory(&mut self, upto: Position) -> bool {
         while self.room() > 0 && self.slots.read_to() < upto {
+            let from = self.slots.read_to();
+            if let Some(page) = self.page.take_if(|page| page.goes_on_after(from)) {
+                self.take_from(&page, upto);
+                self.page = Some(page);
+                continue;
+            }
+            self.page = None;
             let limit = self.room().clamp(16, RING_EVENTS);
-            let frames = match self.feed.read(self.slots.read_to(), limit) {
+            let frames = match self.feed.read(from, limit) {
                 Read::Frames(frames) if !frames.is_empty() => frames,
                 // An empty answer means that the feed was made anew and has not heard of the head.
                 Read::Frames(_) | Read::Behind => return true,
@@ -184,7 +169,26 @@ impl Ready {
                 self.look_at(frame);
             }
         }
+        let at = self.slots.read_to();
+        self.page.take_if(|page| !page.goes_on_after(at));
         false
+    }
+
+    /// Takes from a page what there is room for. Moves on by one event at least, or to the end of what may be read.
+    fn take_from(&mut self, page: &FramePage, upto: Position) {
+        let room = self.room().max(1);
+        let frames = page.frames_after(self.slots.read_to());
+        for frame in frames.iter().take(room) {
+            if frame.event.position > upto {
+                break;
+            }
+            self.look_at(frame);
+        }
+        let left = page.frames_after(self.slots.read_to());
+        // What lies beyond has not been matched yet.
+        if left.first().is_none_or(|next| next.event.position > upto) {
+            self.slots.move_to(page.to().min(upto));
+        }
     }
 
     /// How many more events may be read now.

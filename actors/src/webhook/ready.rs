@@ -27,7 +27,13 @@ use super::{
     settlement::Settlement,
     slots::Slots,
 };
-use crate::feed::{Feed, Frame};
+use crate::{
+    feed::{
+        Feed, Frame,
+        pages::{FramePage, Pages},
+    },
+    placement::Hold,
+};
 
 /// See the module.
 pub(super) struct Ready {
@@ -37,6 +43,9 @@ pub(super) struct Ready {
     pub(super) region: Region,
     pub(super) log: Arc<dyn RegionLog>,
     pub(super) feed: Arc<Feed>,
+    /// Where pages come from that the ring no longer holds, and the one that events are taken from now.
+    pub(super) pages: Option<Arc<Pages>>,
+    pub(super) page: Option<Arc<FramePage>>,
     pub(super) breaker: Breaker,
     pub(super) bucket: Bucket,
     pub(super) slots: Slots,
@@ -66,6 +75,8 @@ pub(super) struct Ready {
     /// Whether the last delivery that was sent was a replayed one.
     pub(super) was_replayed: bool,
     pub(super) meters: Meters,
+    /// The right to do all this. Dropped last: then the feed's readers are on their own.
+    pub(super) hold: Hold,
 }
 
 /// A delivery that is sent again in a moment, as if it had not been sent.
@@ -106,9 +117,10 @@ pub(super) enum Permit {
 }
 
 impl Ready {
-    /// Whether deliveries are to be made at all.
+    /// Whether deliveries are to be made at all, and by this node.
     pub(super) fn is_sending(&self) -> bool {
-        self.webhook.state == WebhookState::Active
+        self.hold.is_valid()
+            && self.webhook.state == WebhookState::Active
             && self.breaker != Breaker::Suspended
             && !self.is_stale
     }

@@ -146,8 +146,16 @@ impl Ready {
         for retry in retries {
             match found.remove(&retry.position) {
                 Some(event) => self.due.push_back(again(&self.feed.frame(event), retry)),
-                None => self.settlement.drop_delivery(retry.position),
+                None => self.drop_delivery(retry.position),
             }
+        }
+    }
+
+    /// Gives a delivery up, and lets the next one with the same key go.
+    pub(super) fn drop_delivery(&mut self, position: Position) {
+        self.settlement.drop_delivery(position);
+        if let Some(next) = self.lanes.forget(position) {
+            self.pending.push_front(next);
         }
     }
 

@@ -69,11 +69,21 @@ impl WebhookActor {
         }
         if !going.is_empty() {
             let (recipe, shared) = (Arc::clone(&ready.recipe), Arc::clone(&self.shared));
+            self.reports.begin(going.len());
+            let gather_for = self.shared.tuning.gather_for;
+            // What goes one after the other shall not wait, nor what goes alone.
+            let is_batch = going.len() > 1 && !ready.webhook.ordered && !gather_for.is_zero();
+            let gathers = is_batch && self.reports.gather(ready.slots_max() / 2);
+            let reports = gathers.then(|| self.reports.clone());
             // Spread from there, so that the other runtime is woken once. Not waited for: each of them reports.
             drop(self.shared.outside.spawn(async move {
                 for owed in going {
                     let (recipe, shared) = (Arc::clone(&recipe), Arc::clone(&shared));
                     drop(tokio::spawn(post(owed, recipe, shared)));
+                }
+                if let Some(reports) = reports {
+                    tokio::time::sleep(gather_for).await;
+                    reports.hurry();
                 }
             }));
         }
@@ -227,12 +237,17 @@ impl Owed {
     }
 }
 
-/// The attempt was broken off: its runtime is shutting down, or it panicked.
+/// The attempt was broken off: it panicked, or its runtime is shutting down.
 impl Drop for Owed {
     fn drop(&mut self) {
+        let error = if std::thread::panicking() {
+            PostError::Fault
+        } else {
+            PostError::BrokenOff
+        };
         self.send(Outcome {
             duration: Duration::ZERO,
-            result: Err(PostError::BrokenOff),
+            result: Err(error),
         });
     }
 }

@@ -52,10 +52,15 @@ impl WebhookActor {
         let parts = parts(key, ready, &mut batch);
         let (regions, region) = (self.shared.regions.clone(), ready.region);
         let write = write_until_written(regions, region, parts, key);
+        let hold = ready.hold.clone();
         self.reports.stop_listening();
         let written = write
             .into_actor(self)
-            .map(move |(), actor, ctx| actor.written(batch, ctx));
+            .map(move |written, actor, ctx| match written {
+                Ok(()) => actor.written(batch, ctx),
+                // Everything of the tenant's stops here: its owner writes what became of these, when they have gone out again.
+                Err(Replaced { by }) => hold.is_fenced(by),
+            });
         let writing = ctx.spawn(written);
         if let Stage::Ready(ready) = &mut self.stage {
             ready.writing = Some(writing);
@@ -104,7 +109,7 @@ fn parts(key: WebhookKey, ready: &Ready, batch: &mut Batch) -> Vec<Write> {
         // land without the outcomes, its cursor must not have passed them.
         parts.push(Write::Dispatch(Dispatch {
             tenant: key.tenant,
-            fence: Fence::FIRST,
+            fence: ready.hold.fence(),
             position: Position::ZERO,
             woken: vec![(key.no, ready.slots.cursor_on_disk())],
             rested: Vec::new(),
@@ -113,7 +118,7 @@ fn parts(key: WebhookKey, ready: &Ready, batch: &mut Batch) -> Vec<Write> {
     let settlement = &mut batch.settlement;
     parts.push(Write::Settle(Settle {
         tenant: key.tenant,
-        fence: Fence::FIRST,
+        fence: ready.hold.fence(),
         progress: WebhookProgress {
             webhook: key.no,
             cursor,
@@ -126,11 +131,16 @@ fn parts(key: WebhookKey, ready: &Ready, batch: &mut Batch) -> Vec<Write> {
     }));
     let replays = batch.replays.iter().map(|replay| Write::Replay {
         tenant: key.tenant,
-        fence: Fence::FIRST,
+        fence: ready.hold.fence(),
         replay: replay.clone(),
     });
     parts.extend(replays);
     parts
+}
+
+/// Another node holds the tenant.
+struct Replaced {
+    by: Fence,
 }
 
 async fn write_until_written(
@@ -138,14 +148,18 @@ async fn write_until_written(
     region: Region,
     parts: Vec<Write>,
     key: WebhookKey,
-) {
+) -> Result<(), Replaced> {
     let parts = Arc::new(parts);
     let mut pause = AGAIN_FIRST;
     while let Err(error) = write_once(&regions, region, &parts).await {
+        if let WriteError::Fenced { held } = error {
+            return Err(Replaced { by: held });
+        }
         warn!(webhook.id = %key, %error, "outcomes of {key} were not written: {error}");
         tokio::time::sleep(pause).await;
         pause = (pause * 2).min(AGAIN_MAX);
     }
+    Ok(())
 }
 
 /// Posts all parts before it waits for the first, so that one commit takes them.

@@ -165,7 +165,7 @@ impl Engine {
         let positions = vec![letter.letter.position];
         let message = |reply| Discard { positions, reply };
         let key = Self::webhook_key(&webhook);
-        Ok(self.inner.webhooks.ask(&key, message).await?)
+        self.ask_webhook(&key, message).await
     }
 
     async fn redeliver(
@@ -175,7 +175,7 @@ impl Engine {
     ) -> Result<(), EngineError> {
         let key = Self::webhook_key(webhook);
         let message = |reply| Redeliver { letters, reply };
-        Ok(self.inner.webhooks.ask(&key, message).await?)
+        self.ask_webhook(&key, message).await
     }
 
     async fn find_dead_letter(

@@ -100,7 +100,7 @@ impl Engine {
             replay: replay.clone(),
             reply,
         };
-        self.inner.webhooks.ask(&key, message).await?;
+        self.ask_webhook(&key, message).await?;
         Ok(ReplayStart::Started(replay))
     }
 

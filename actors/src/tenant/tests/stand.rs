@@ -110,6 +110,7 @@ impl Stand {
             control: control.clone(),
             logs,
             regions,
+            placement: crate::placement::Placement::alone(),
             webhooks,
             board: Arc::new(WebhookBoard::default()),
             feeds: Arc::new(Feeds::default()),

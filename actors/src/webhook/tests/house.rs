@@ -242,6 +242,7 @@ async fn engine(
         client: client.unwrap(),
         master_key: MasterKey::parse(master).unwrap(),
         plans: Plans::default(),
+        cluster: crate::placement::Cluster::Alone,
         tenant_registry: RegistryOptions {
             in_flight_max: 64,
             ask_timeout: Duration::from_secs(30),
@@ -258,6 +259,7 @@ async fn engine(
                 ..BreakerPolicy::default()
             },
             passivate_after: Duration::from_secs(10),
+            gather_for: Duration::ZERO,
             jitter: false,
         },
     });
