@@ -2,43 +2,47 @@
 //!
 //! Decides nothing that the configuration leaves open. Listens to nobody: that is the server's.
 
+mod cluster;
 mod data_folder;
 mod error;
+mod migration;
+mod stores;
 
-use std::{collections::HashMap, io, num::NonZeroUsize, sync::Arc, time::Duration};
+use std::{io, num::NonZeroUsize, sync::Arc, time::Duration};
 
 use actix_rt::{Arbiter, ArbiterHandle};
 use actix_web::web::{self, ServiceConfig};
 use actors::{
-    Engine, EngineOptions, feed::RingLimits, region::RegionLogs, registry::RegistryOptions,
-    tenant::TenantTuning, webhook::WebhookTuning,
+    Engine, EngineOptions, feed::RingLimits, placement::Cluster, region::RegionLogs,
+    registry::RegistryOptions, tenant::TenantTuning, webhook::WebhookTuning,
 };
-use domain::{breaker::BreakerPolicy, clock::Clock, new_event, region::Region, seal::MasterKey};
+use domain::{breaker::BreakerPolicy, clock::Clock, new_event, seal::MasterKey};
 use ipnet::IpNet;
-use outbound::{ClientError, ClientOptions, Guard, Outside, WebhookClient};
+use outbound::{Bus, ClientError, ClientOptions, Guard, Outside, WebhookClient};
 use rand::rngs::StdRng;
-use store::{
-    checkpoints::SignedCheckpoints,
-    control::Control,
-    log::{RegionLog, sqlite::SqliteLog},
-};
+use store::{checkpoints::SignedCheckpoints, control::Control};
 
 use crate::{
-    config::{self, Database, Settings},
-    http::{limits::KeyLimits, workspace_names::WorkspaceNames},
+    config::{self, Settings},
+    http::{
+        limits::{KeyLimits, SignupLimits},
+        workspace_names::WorkspaceNames,
+    },
 };
 
 pub(crate) use data_folder::{DataFolder, FolderLock, KeyOrigin};
 pub(crate) use error::AssembleError;
+pub(crate) use migration::{MigratedDatabase, migrations};
+use stores::StoreRuntime;
 
 /// How soon the mark of what was dispatched follows the head of a log.
 const MARK_EVERY: Duration = Duration::from_secs(1);
 /// How long a webhook's actor stays without work: it comes back as cheaply as it goes.
 const WEBHOOK_IDLE_FOR: Duration = Duration::from_secs(10);
+/// How long outcomes of deliveries wait for each other: a few times as long as a write takes.
+const OUTCOMES_GATHER_FOR: Duration = Duration::from_millis(5);
 /// How long name look-ups in progress may hold up the end.
 const OUTSIDE_ENDS_WITHIN: Duration = Duration::from_secs(1);
-/// Tenants that are looked at in one step.
-const TENANTS_PAGE: u32 = 500;
 
 /// Makes generators of randomness.
 pub(crate) type Random = Arc<dyn Fn() -> StdRng + Send + Sync>;
@@ -60,10 +64,15 @@ pub(crate) struct Node {
     pub(crate) engine: Engine,
     /// Where everything is kept.
     pub(crate) folder: DataFolder,
+    /// Where the control plane is: that folder, or a server.
+    pub(crate) place: String,
     /// Where the master key comes from.
     pub(crate) key_origin: KeyOrigin,
+    /// The way to the other nodes, if there are any.
+    pub(crate) bus: Option<Bus>,
     arbiters: Vec<Arbiter>,
     outside: Outside,
+    store_runtime: StoreRuntime,
     _lock: FolderLock,
 }
 
@@ -74,6 +83,7 @@ pub(crate) struct ControlPlane {
     /// Where everything is kept.
     pub(crate) folder: DataFolder,
     _outside: Outside,
+    _store_runtime: StoreRuntime,
 }
 
 /// What handlers share. Cheap to clone.
@@ -83,6 +93,7 @@ pub(crate) struct HandlerState {
     settings: web::Data<Settings>,
     limits: web::Data<new_event::Limits>,
     key_limits: web::Data<KeyLimits>,
+    signup_limits: web::Data<SignupLimits>,
     workspace_names: web::Data<WorkspaceNames>,
 }
 
@@ -101,33 +112,38 @@ impl Node {
     /// Opens everything in the data folder, and makes what is not there yet. Runs within an actix system.
     pub(crate) async fn open(given: &Given) -> Result<Node, AssembleError> {
         let settings = &given.settings;
-        let Database::Embedded = settings.storage.database_url;
         let folder = DataFolder::make(&settings.storage.data_dir)?;
         let lock = folder.lock()?;
-        let (master_key, key_origin) = folder.master_key(&settings.security.master_key)?;
-        let control = open_control(&folder).await?;
-        check(&folder, &control, &master_key, &settings.regions.enabled).await?;
-        let logs = open_logs(&folder, &settings.regions.enabled).await?;
-        let checkpoints = open_checkpoints(&folder)?;
+        let key = stores::master_key(settings, &folder)?;
+        let store_runtime = StoreRuntime::start(settings)?;
+        let opened = stores::open_control(settings, &folder, &store_runtime, key).await?;
+        let logs = stores::open_logs(settings, &folder, &store_runtime).await?;
+        let checkpoints = stores::open_checkpoints(&folder)?;
         let outside = start_outside(settings)?;
         let arbiters = (0..config::threads(settings.engine.arbiters))
             .map(|_| Arbiter::try_new())
             .collect::<Result<Vec<Arbiter>, io::Error>>()
             .map_err(AssembleError::Thread)?;
         let handles = arbiters.iter().map(Arbiter::handle).collect();
+        let (cluster, bus) = cluster::cluster(settings, &outside)?;
+        let key_origin = opened.key_origin;
         let parts = Parts {
-            control,
+            control: opened.control,
             logs,
             checkpoints,
-            master_key,
+            master_key: opened.master_key,
+            cluster,
         };
         let engine = engine(given, parts, handles, &outside)?;
         Ok(Node {
             engine,
+            place: stores::place(settings, &folder),
             folder,
             key_origin,
+            bus,
             arbiters,
             outside,
+            store_runtime,
             _lock: lock,
         })
     }
@@ -144,6 +160,7 @@ impl Node {
                 depth_max: ingest.depth_max.get(),
             }),
             key_limits: web::Data::default(),
+            signup_limits: web::Data::default(),
             workspace_names: web::Data::default(),
         }
     }
@@ -154,6 +171,7 @@ impl Node {
             arbiter.stop();
         }
         self.outside.shutdown(OUTSIDE_ENDS_WITHIN);
+        self.store_runtime.end();
     }
 }
 
@@ -164,6 +182,7 @@ impl HandlerState {
             .app_data(self.settings.clone())
             .app_data(self.limits.clone())
             .app_data(self.key_limits.clone())
+            .app_data(self.signup_limits.clone())
             .app_data(self.workspace_names.clone());
     }
 }
@@ -172,24 +191,36 @@ impl HandlerState {
 /// be asked for: their logs stay closed, because only one process may have them. Runs within an actix system.
 pub(crate) async fn control_plane(given: &Given) -> Result<ControlPlane, AssembleError> {
     let settings = &given.settings;
-    let Database::Embedded = settings.storage.database_url;
-    let folder = DataFolder::existing(&settings.storage.data_dir)?;
-    let master_key = folder.kept_master_key(&settings.security.master_key)?;
-    let control = open_control(&folder).await?;
-    check(&folder, &control, &master_key, &settings.regions.enabled).await?;
+    let folder = stores_folder(settings)?;
+    let key = stores::kept_master_key(settings, &folder)?;
+    let store_runtime = StoreRuntime::start(settings)?;
+    let opened = stores::open_control(settings, &folder, &store_runtime, key).await?;
     let outside = start_outside(settings)?;
     let parts = Parts {
-        control,
+        control: opened.control,
         logs: RegionLogs::closed(&settings.regions.enabled),
-        checkpoints: open_checkpoints(&folder)?,
-        master_key,
+        checkpoints: stores::open_checkpoints(&folder)?,
+        master_key: opened.master_key,
+        // It works for no tenant.
+        cluster: Cluster::Alone,
     };
     let engine = engine(given, parts, vec![Arbiter::current()], &outside)?;
     Ok(ControlPlane {
         engine,
         folder,
         _outside: outside,
+        _store_runtime: store_runtime,
     })
+}
+
+/// The folder of a store that is there. What lies on a server is there without any folder.
+fn stores_folder(settings: &Settings) -> Result<DataFolder, AssembleError> {
+    let path = &settings.storage.data_dir;
+    if settings.storage.database_url.is_shared() {
+        DataFolder::make(path)
+    } else {
+        DataFolder::existing(path)
+    }
 }
 
 struct Parts {
@@ -197,6 +228,7 @@ struct Parts {
     logs: RegionLogs,
     checkpoints: SignedCheckpoints,
     master_key: MasterKey,
+    cluster: Cluster,
 }
 
 fn engine(
@@ -216,6 +248,7 @@ fn engine(
         logs,
         checkpoints,
         master_key,
+        cluster,
     } = parts;
     Ok(Engine::new(EngineOptions {
         clock: clock.clone(),
@@ -228,6 +261,7 @@ fn engine(
         client,
         master_key,
         plans: settings.plans,
+        cluster,
         tenant_registry: RegistryOptions {
             in_flight_max: settings.engine.tenant_in_flight_max.get(),
             ask_timeout: Duration::from_millis(settings.engine.ask_timeout_ms.get()),
@@ -285,76 +319,7 @@ fn webhook_tuning(settings: &Settings) -> WebhookTuning {
             openings_max: webhooks.breaker_openings_max.get(),
         },
         passivate_after: WEBHOOK_IDLE_FOR,
+        gather_for: OUTCOMES_GATHER_FOR,
         jitter: true,
-    }
-}
-
-async fn open_control(folder: &DataFolder) -> Result<Control, AssembleError> {
-    let path = folder.control_path();
-    let opened = Control::open(&format!("sqlite:{}", path.display())).await;
-    opened.map_err(|source| AssembleError::Store {
-        what: path.display().to_string(),
-        source,
-    })
-}
-
-async fn open_logs(folder: &DataFolder, regions: &[Region]) -> Result<RegionLogs, AssembleError> {
-    let mut logs: HashMap<Region, Arc<dyn RegionLog>> = HashMap::new();
-    for &region in regions {
-        let opened = SqliteLog::open(folder.path(), region).await;
-        let log = opened.map_err(|source| AssembleError::Store {
-            what: format!("the log of region {region} in {}", folder.path().display()),
-            source,
-        })?;
-        logs.insert(region, Arc::new(log));
-    }
-    Ok(RegionLogs::new(logs))
-}
-
-fn open_checkpoints(folder: &DataFolder) -> Result<SignedCheckpoints, AssembleError> {
-    let path = folder.checkpoints_path();
-    let what = path.display().to_string();
-    SignedCheckpoints::open(path).map_err(|source| AssembleError::Store { what, source })
-}
-
-/// Refuses a master key or a list of regions that the stored tenants do not fit.
-async fn check(
-    folder: &DataFolder,
-    control: &Control,
-    master_key: &MasterKey,
-    served: &[Region],
-) -> Result<(), AssembleError> {
-    let failed = |source| AssembleError::Store {
-        what: "the list of tenants".to_owned(),
-        source,
-    };
-    let mut page = control.tenants(None, 1).await.map_err(failed)?;
-    if let Some(first) = page.first()
-        && master_key.unwrap_key(&first.wrapped_key, first.id).is_err()
-    {
-        return Err(AssembleError::OtherMasterKey {
-            path: folder.path().to_owned(),
-        });
-    }
-    // Tenants can live only where there is a log, and most often there is none beside those that are served.
-    let is_left_out = |region: &Region| folder.has_log_of(*region) && !served.contains(region);
-    if !Region::ALL.iter().any(is_left_out) {
-        return Ok(());
-    }
-    loop {
-        if let Some(tenant) = page.iter().find(|tenant| !served.contains(&tenant.region)) {
-            let tenant_name = tenant.slug.clone();
-            return Err(AssembleError::RegionLeftOut {
-                region: tenant.region,
-                tenant: tenant_name,
-            });
-        }
-        let Some(last) = page.last() else {
-            return Ok(());
-        };
-        page = control
-            .tenants(Some(last.id), TENANTS_PAGE)
-            .await
-            .map_err(failed)?;
     }
 }

@@ -6,8 +6,10 @@ mod client;
 mod config;
 mod demo;
 mod follow;
+mod health;
 mod keys;
 mod listen;
+mod migrate;
 mod operator;
 mod seen;
 mod send;
@@ -75,8 +77,12 @@ enum Command {
     Keys(keys::Arguments),
     /// Makes, lists and changes tenants in the configured store.
     Tenants(tenants::Arguments),
+    /// Brings the schemas of the configured store up to date; a server does it when it starts.
+    Migrate(migrate::Arguments),
     /// Shows every setting that is in force, and where it comes from.
     Config(config::Arguments),
+    /// Asks the server on this machine whether it can do its work; exit code 1 if not.
+    Health(health::Arguments),
 }
 
 /// Why a command ended without success.
@@ -117,7 +123,9 @@ pub(crate) fn run() -> ExitCode {
         Command::Verify(arguments) => verify::run(&arguments),
         Command::Keys(arguments) => keys::run(&global, arguments),
         Command::Tenants(arguments) => tenants::run(&global, arguments),
+        Command::Migrate(arguments) => migrate::run(&global, &arguments),
         Command::Config(arguments) => config::run(&global, &arguments),
+        Command::Health(arguments) => health::run(&global, &arguments),
     };
     match outcome {
         Ok(()) | Err(Failure::NobodyReads) => ExitCode::SUCCESS,

@@ -7,6 +7,7 @@ mod error;
 mod kinds;
 mod layers;
 mod show;
+mod urls;
 
 #[cfg(test)]
 mod tests;
@@ -21,10 +22,12 @@ use std::{
 use domain::{plan::Plans, region::Region};
 use ipnet::IpNet;
 use serde::Deserialize;
+use store::PostgresOptions;
 
 pub(crate) use error::{ConfigError, ConfigErrors};
-pub(crate) use kinds::{Database, LogFormat, LogLevel, Origin, OtelEndpoint, Port, Ratio, Secret};
+pub(crate) use kinds::{LogFormat, LogLevel, Origin, OtelEndpoint, Port, Ratio, Secret};
 pub(crate) use show::Shown;
+pub(crate) use urls::{Database, Nats, RegionDatabase, ServerUrl};
 
 use layers::Layers;
 
@@ -37,6 +40,8 @@ const FILE_BY_DEFAULT: &str = "config.toml";
 pub(crate) struct Settings {
     pub(crate) server: Server,
     pub(crate) storage: Storage,
+    pub(crate) postgres: Postgres,
+    pub(crate) cluster: Cluster,
     pub(crate) regions: Regions,
     pub(crate) engine: Engine,
     pub(crate) ingest: Ingest,
@@ -85,6 +90,35 @@ pub(crate) struct Storage {
 pub(crate) struct Regions {
     pub(crate) enabled: Vec<Region>,
     pub(crate) default: Region,
+    au: RegionPlace,
+    us: RegionPlace,
+    eu: RegionPlace,
+    apac: RegionPlace,
+}
+
+/// `[regions.XX]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RegionPlace {
+    url: RegionDatabase,
+}
+
+/// `[postgres]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Postgres {
+    pub(crate) pool_size: NonZeroU32,
+    pub(crate) statement_timeout_ms: NonZeroU64,
+    pub(crate) connect_timeout_ms: NonZeroU64,
+}
+
+/// `[cluster]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Cluster {
+    pub(crate) nats_url: Nats,
+    pub(crate) lease_seconds: NonZeroU32,
+    pub(crate) name: String,
 }
 
 /// `[engine]`.
@@ -136,6 +170,7 @@ pub(crate) struct Outbound {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Signup {
     pub(crate) enabled: bool,
+    pub(crate) per_address_per_hour: NonZeroU32,
 }
 
 /// `[security]`.
@@ -240,11 +275,65 @@ fn check_together(settings: &Settings, layers: &Layers, errors: &mut Vec<ConfigE
     if seen.len() != regions.enabled.len() {
         wrong("regions.enabled", "expected each region once");
     }
+    check_databases(settings, &mut wrong);
     if settings.ingest.payload_bytes_max > settings.ingest.batch_bytes_max {
         wrong(
             "ingest.payload_bytes_max",
             "expected no more than ingest.batch_bytes_max",
         );
+    }
+}
+
+/// What nodes share must be where all of them can reach it.
+fn check_databases(settings: &Settings, wrong: &mut impl FnMut(&str, &str)) {
+    if settings.storage.database_url.is_shared() {
+        for region in Region::ALL {
+            let place = settings.regions.place_of(region);
+            if place.url == RegionDatabase::Own(Database::Embedded) {
+                wrong(
+                    &format!("regions.{}.url", region.name().to_ascii_lowercase()),
+                    "expected nothing, or a URL of PostgreSQL, because storage.database_url is one",
+                );
+            }
+        }
+    } else if settings.cluster.nats_url != Nats::None {
+        wrong(
+            "cluster.nats_url",
+            "expected nothing, because storage.database_url is no URL of PostgreSQL: only there can nodes share it",
+        );
+    }
+}
+
+impl Settings {
+    /// Where a region's log is kept.
+    pub(crate) fn database_of(&self, region: Region) -> &Database {
+        match &self.regions.place_of(region).url {
+            RegionDatabase::Same => &self.storage.database_url,
+            RegionDatabase::Own(database) => database,
+        }
+    }
+}
+
+impl Regions {
+    fn place_of(&self, region: Region) -> &RegionPlace {
+        match region {
+            Region::Au => &self.au,
+            Region::Us => &self.us,
+            Region::Eu => &self.eu,
+            Region::Apac => &self.apac,
+        }
+    }
+}
+
+impl Postgres {
+    /// How a server of PostgreSQL is reached.
+    pub(crate) fn options(&self, url: &ServerUrl) -> PostgresOptions {
+        PostgresOptions {
+            url: url.reveal().to_owned(),
+            pool_size: self.pool_size.get(),
+            statement_timeout: Duration::from_millis(self.statement_timeout_ms.get()),
+            connect_timeout: Duration::from_millis(self.connect_timeout_ms.get()),
+        }
     }
 }
 

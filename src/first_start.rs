@@ -58,22 +58,33 @@ pub(crate) async fn make_tenant(node: &Node, region: Region) -> Result<Start, Fi
         plan: PlanName::Enterprise,
         region,
     };
-    let made = node.engine.create_tenant(input).await?;
+    let made = match node.engine.create_tenant(input).await {
+        // Of several nodes that start on one empty store, another one was first: it shows the key.
+        Err(EngineError::Conflict(_)) => {
+            node.folder.note_key_shown()?;
+            return Ok(Start::Later);
+        }
+        made => made?,
+    };
     let key = made.key.secret.reveal().to_owned();
     Ok(Start::First { key, region })
 }
 
 /// What people read when a server has started.
 pub(crate) fn greeting(start: &Start, url: &str, node: &Node) -> String {
-    text(start, url, &node.folder, node.key_origin)
+    text(start, url, &node.place, &node.folder, node.key_origin)
 }
 
-fn text(start: &Start, url: &str, folder: &DataFolder, key_origin: KeyOrigin) -> String {
+fn text(
+    start: &Start,
+    url: &str,
+    place: &str,
+    folder: &DataFolder,
+    key_origin: KeyOrigin,
+) -> String {
     let version = env!("CARGO_PKG_VERSION");
-    let mut text = format!(
-        "Trunkline {version} serves {url} from {}\nAPI documentation: {url}/docs\n",
-        folder.path().display()
-    );
+    let mut text =
+        format!("Trunkline {version} serves {url} from {place}\nAPI documentation: {url}/docs\n");
     let is_first = matches!(start, Start::First { .. });
     // A first start that was cut short may have made the master key without a word.
     if key_origin == KeyOrigin::Made || (is_first && key_origin == KeyOrigin::Kept) {
@@ -138,7 +149,8 @@ mod tests {
     fn shown(start: &Start, origin: KeyOrigin) -> String {
         let home = tempfile::TempDir::new().unwrap();
         let folder = DataFolder::make(&home.path().join("data")).unwrap();
-        let text = text(start, URL, &folder, origin);
+        let place = folder.path().display().to_string();
+        let text = text(start, URL, &place, &folder, origin);
         let parent = format!("{}/", home.path().display());
         text.replace(env!("CARGO_PKG_VERSION"), "VERSION")
             .replace(&parent, "")

@@ -21,7 +21,7 @@ use std::{
 use domain::clock::Clock;
 use tracing_subscriber::{
     Layer as _,
-    filter::{Targets, filter_fn},
+    filter::{LevelFilter, Targets, filter_fn},
     layer::SubscriberExt as _,
     registry,
 };
@@ -80,7 +80,7 @@ pub(crate) fn start(settings: &Settings, clock: &Clock) -> Result<Logging, Loggi
         instance: settings.server.instance_id.as_str().into(),
         shows_requests: settings.log.requests,
     };
-    let levels: Targets = settings.log.level.0.clone();
+    let levels = without_chatter(settings.log.level.0.clone());
     let spans_layer = spans.clone().map(|spans| {
         let is_ours = filter_fn(|of| matches!(of.target(), REQUEST_TARGET | DELIVERY_TARGET));
         SpansLayer::new(spans, clock.clone()).with_filter(is_ours)
@@ -100,6 +100,16 @@ impl Logging {
         }
         self.writer.finish(within);
     }
+}
+
+/// The client of NATS tells of every try to connect, and the bus of what matters: who asks for no more hears no more.
+fn without_chatter(levels: Targets) -> Targets {
+    const TALKATIVE: &str = "async_nats";
+    let is_named = levels.iter().any(|(target, _)| target == TALKATIVE);
+    if is_named || levels.default_level() != Some(LevelFilter::INFO) {
+        return levels;
+    }
+    levels.with_target(TALKATIVE, LevelFilter::WARN)
 }
 
 fn form(format: LogFormat) -> Form {

@@ -112,6 +112,37 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
         Kind::Counter,
         "Circuit breakers of webhooks that opened.",
     ),
+    ("leases_held", Kind::Gauge, "Tenants that this node holds."),
+    (
+        "lease_grants_total",
+        Kind::Counter,
+        "Leases that this node was given.",
+    ),
+    (
+        "lease_steals_total",
+        Kind::Counter,
+        "Leases that this node took over from one that was gone.",
+    ),
+    (
+        "lease_losses_total",
+        Kind::Counter,
+        "Leases that this node lost to others, or with its session.",
+    ),
+    (
+        "bus_connected",
+        Kind::Gauge,
+        "Whether there is a connection to NATS: 1 or 0.",
+    ),
+    (
+        "bus_requests_total",
+        Kind::Counter,
+        "Requests to other nodes, by how they ended.",
+    ),
+    (
+        "bus_dropped_total",
+        Kind::Counter,
+        "Messages between nodes that were dropped, by what they were.",
+    ),
 ];
 
 /// What all metrics are read through. Cheap to clone.

@@ -2,27 +2,54 @@
 //!
 //! A second signal ends it at once. What has to be written at the end is for the caller to say.
 
-use std::{future::Future, io, time::Duration};
+use std::{
+    future::Future,
+    io,
+    net::{Shutdown, TcpListener},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use actix_web::dev::Server;
+use actix_web::dev::{Server, ServerHandle};
 use futures_util::future::{join_all, select_all};
+use socket2::SockRef;
 use tokio::{
     signal::unix::{Signal, SignalKind, signal},
     sync::watch,
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tracing::{info, warn};
 
+/// How long connections in use are given to see their last answer.
+const LINGER: Duration = Duration::from_millis(500);
 /// The exit code of a process that was told twice to end.
 const INTERRUPTED: i32 = 130;
 
 /// Tells handlers that would go on for ever (tails, long polls) that the process ends. Cheap to clone.
 #[derive(Clone, Debug)]
-pub(crate) struct Stopping(watch::Receiver<bool>);
+pub(crate) struct Stopping {
+    told: watch::Receiver<bool>,
+    /// The same, for those who look at each request.
+    has_begun: Arc<AtomicBool>,
+}
 
 /// Says that the process ends. Dropping it says so too.
 #[derive(Debug)]
-pub(crate) struct Stopper(watch::Sender<bool>);
+pub(crate) struct Stopper {
+    tells: watch::Sender<bool>,
+    has_begun: Arc<AtomicBool>,
+}
+
+/// A server that runs.
+pub(crate) struct Open {
+    /// The server.
+    pub(crate) server: Server,
+    /// Where it accepts connections, if it is to let those that there are come to their end before it stops.
+    pub(crate) door: Option<TcpListener>,
+}
 
 /// The signals that end the process, SIGTERM and SIGINT.
 #[derive(Debug)]
@@ -33,27 +60,89 @@ pub(crate) struct Signals {
 
 /// A pair of the one who says and the one who hears.
 pub(crate) fn stopping() -> (Stopper, Stopping) {
-    let (sender, receiver) = watch::channel(false);
-    (Stopper(sender), Stopping(receiver))
+    let (tells, told) = watch::channel(false);
+    let has_begun = Arc::new(AtomicBool::new(false));
+    let stopper = Stopper {
+        tells,
+        has_begun: Arc::clone(&has_begun),
+    };
+    (stopper, Stopping { told, has_begun })
 }
 
 impl Stopping {
     /// Whether the process ends.
     pub(crate) fn has_begun(&self) -> bool {
-        *self.0.borrow() || self.0.has_changed().is_err()
+        self.has_begun.load(Ordering::Relaxed)
     }
 
     /// Waits until the process ends.
     pub(crate) async fn begun(&mut self) {
         // A sender that is gone says the same as one that says so.
-        drop(self.0.wait_for(|begun| *begun).await);
+        drop(self.told.wait_for(|begun| *begun).await);
+    }
+
+    /// Of a process that never ends.
+    #[cfg(test)]
+    pub(crate) fn never() -> Stopping {
+        let (stopper, stopping) = stopping();
+        std::mem::forget(stopper);
+        stopping
     }
 }
 
 impl Stopper {
     /// Says so.
     pub(crate) fn begin(&self) {
-        self.0.send_replace(true);
+        self.has_begun.store(true, Ordering::Relaxed);
+        self.tells.send_replace(true);
+    }
+}
+
+impl Drop for Stopper {
+    fn drop(&mut self) {
+        self.begin();
+    }
+}
+
+impl Open {
+    fn apart(self) -> (Door, Server) {
+        let door = Door {
+            handle: self.server.handle(),
+            listener: self.door,
+        };
+        (door, self.server)
+    }
+}
+
+/// What lets connections into a server.
+struct Door {
+    handle: ServerHandle,
+    listener: Option<TcpListener>,
+}
+
+impl Door {
+    /// Lets nobody in any more: whoever comes is refused, and knows that nothing was done.
+    async fn close(&self, listener: &TcpListener) {
+        // Else the server would see its listener fail.
+        self.handle.pause().await;
+        if let Err(error) = SockRef::from(listener).shutdown(Shutdown::Both) {
+            warn!("new connections are taken until the end: {error}");
+        }
+    }
+}
+
+/// Closes the doors, and then waits a little: from now on every answer is the last one on its connection, so that connections
+/// in use end where a client expects it. Those that are idle are closed after that, and nobody is likely to be about to use them.
+async fn linger(doors: Vec<Door>, within: Duration) {
+    let mut is_any = false;
+    for door in &doors {
+        if let Some(listener) = &door.listener {
+            door.close(listener).await;
+            is_any = true;
+        }
+    }
+    if is_any {
+        sleep(LINGER.min(within / 4)).await;
     }
 }
 
@@ -80,7 +169,7 @@ impl Signals {
 ///
 /// A server that breaks ends the others in the same way; its error comes back.
 pub(crate) async fn run(
-    servers: Vec<Server>,
+    servers: Vec<Open>,
     stopper: Stopper,
     within: Duration,
     end: impl Future<Output = &'static str>,
@@ -108,13 +197,14 @@ pub(crate) async fn run(
 }
 
 async fn serve(
-    servers: Vec<Server>,
+    servers: Vec<Open>,
     stopper: Stopper,
     within: Duration,
     signal: impl Future<Output = &'static str>,
     flush: impl Future<Output = ()>,
 ) -> io::Result<()> {
-    let handles: Vec<_> = servers.iter().map(Server::handle).collect();
+    let handles: Vec<_> = servers.iter().map(|open| open.server.handle()).collect();
+    let (doors, servers): (Vec<Door>, Vec<Server>) = servers.into_iter().map(Open::apart).unzip();
     let mut running = select_all(servers.into_iter().map(actix_rt::spawn));
     let outcome = tokio::select! {
         name = signal => {
@@ -124,6 +214,7 @@ async fn serve(
         (ended, _, _) = &mut running => ended.unwrap_or_else(|error| Err(io::Error::other(error))),
     };
     stopper.begin();
+    linger(doors, within).await;
     let stopped = join_all(handles.iter().map(|handle| handle.stop(true)));
     if timeout(within, stopped).await.is_err() {
         warn!("some requests were still in flight after {within:?}: they are broken off");
@@ -138,20 +229,20 @@ mod tests {
     use std::{
         future::{pending, ready},
         net::SocketAddr,
-        sync::{
-            Arc,
-            atomic::{AtomicBool, Ordering},
-        },
     };
 
     use actix_web::{App, HttpResponse, HttpServer, web};
     use tokio::{
         io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::{TcpListener, TcpStream},
+        net::TcpStream,
         sync::Notify,
     };
 
     use super::*;
+
+    fn open(server: Server) -> Open {
+        Open { server, door: None }
+    }
 
     /// Asks, and answers with all that comes back.
     async fn get(address: SocketAddr) -> String {
@@ -213,16 +304,45 @@ mod tests {
         let flag = Arc::clone(&is_flushed);
         let flush = async move { flag.store(true, Ordering::Relaxed) };
         let within = Duration::from_secs(60);
-        serve(vec![server.run()], stopper, within, signal, flush)
+        serve(vec![open(server.run())], stopper, within, signal, flush)
             .await
             .unwrap();
         frees_the_handler.await.unwrap();
         assert!(request.await.unwrap().ends_with("finished"));
         assert!(is_flushed.load(Ordering::Relaxed));
         assert!(
-            TcpListener::bind(address).await.is_ok(),
+            TcpListener::bind(address).is_ok(),
             "nobody listens any more"
         );
+    }
+
+    #[actix_web::test]
+    async fn new_connections_are_refused_while_the_others_end() {
+        let door = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = door.local_addr().unwrap();
+        let server = HttpServer::new(|| App::new().default_service(web::to(HttpResponse::Ok)))
+            .workers(1)
+            .disable_signals()
+            .listen(door.try_clone().unwrap())
+            .unwrap();
+        let (stopper, mut stopping) = stopping();
+        let open = Open {
+            server: server.run(),
+            door: Some(door),
+        };
+        let within = Duration::from_secs(60);
+        let ended = serve(vec![open], stopper, within, ready("a signal"), ready(()));
+        let refused = async {
+            stopping.begun().await;
+            // Until the door is closed, which happens soon, and long before the server has stopped.
+            while TcpStream::connect(address).await.is_ok() {}
+        };
+        tokio::pin!(ended);
+        tokio::select! {
+            () = refused => {}
+            _ = &mut ended => panic!("the door is closed before the server stops"),
+        }
+        ended.await.unwrap();
     }
 
     #[actix_web::test]
@@ -238,7 +358,7 @@ mod tests {
         let (stopper, _stopping) = stopping();
         let within = Duration::from_millis(50);
         let ended = serve(
-            vec![server.run()],
+            vec![open(server.run())],
             stopper,
             within,
             ready("a signal"),

@@ -27,6 +27,10 @@ pub(crate) struct Scale {
     pub(crate) idle_webhooks: usize,
     /// Tenants of one wave of the memory row.
     pub(crate) idle_tenants: usize,
+    /// Batches of events that fill the store's caches before the memory row counts tenants.
+    pub(crate) cache_batches: usize,
+    /// How long what the engine remembers of sleeping tenants takes to run out.
+    pub(crate) forgotten: Duration,
     /// How long latency is measured.
     pub(crate) latency: Duration,
     /// Calm before memory is read.
@@ -46,6 +50,8 @@ impl Scale {
         tail_events: 2_000,
         idle_webhooks: 10_000,
         idle_tenants: 1_000,
+        cache_batches: 500,
+        forgotten: Duration::from_secs(30),
         latency: Duration::from_secs(5),
         settle: Duration::from_secs(2),
     };
@@ -62,6 +68,8 @@ impl Scale {
         tail_events: 400,
         idle_webhooks: 200,
         idle_tenants: 20,
+        cache_batches: 5,
+        forgotten: Duration::from_millis(300),
         latency: Duration::from_secs(1),
         settle: Duration::from_millis(300),
     };

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use domain::{region::Region, seal::MasterKey};
+use domain::seal::MasterKey;
 
 use super::AssembleError;
 use crate::config::Secret;
@@ -117,7 +117,12 @@ impl DataFolder {
 
     /// The file of the control plane.
     pub(crate) fn control_path(&self) -> PathBuf {
-        self.path.join(CONTROL)
+        DataFolder::control_path_in(&self.path)
+    }
+
+    /// The same for a folder that need not exist.
+    pub(crate) fn control_path_in(folder: &Path) -> PathBuf {
+        folder.join(CONTROL)
     }
 
     /// Where the last signed checkpoints are remembered.
@@ -128,11 +133,6 @@ impl DataFolder {
     /// Where the master key is kept.
     pub(crate) fn master_key_path(&self) -> PathBuf {
         self.path.join(MASTER_KEY)
-    }
-
-    /// Whether the region's log lies here.
-    pub(crate) fn has_log_of(&self, region: Region) -> bool {
-        self.path.join(format!("{region}.db")).exists()
     }
 
     /// Finds the master key, or makes one if nothing can have been sealed under another yet. The caller holds the lock.

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf};
 
 use domain::region::Region;
-use outbound::ClientError;
+use outbound::{BusError, ClientError};
 use store::StoreError;
 
 /// Why there is no node.
@@ -45,11 +45,20 @@ pub(crate) enum AssembleError {
         path: PathBuf,
     },
     /// The key is a key, but another one.
-    #[error("the master key is not the one that the store in {} was made with", path.display())]
+    #[error("the master key is not the one that the store in {place} was made with")]
     OtherMasterKey {
-        /// The folder.
-        path: PathBuf,
+        /// Where the store is.
+        place: String,
     },
+    /// Nodes share what is sealed: none of them can make the key for all.
+    #[error(
+        "storage.database_url is shared by all nodes: set MASTER_KEY to the same 64 hex digits on each of them, such as \
+         `openssl rand -hex 32` makes"
+    )]
+    MasterKeyNotGiven,
+    /// There can be no bus to the other nodes.
+    #[error("the bus to the other nodes cannot be started")]
+    Bus(#[source] BusError),
     /// A tenant lives where nobody serves.
     #[error("regions.enabled leaves out {region}, where the tenant {tenant} lives")]
     RegionLeftOut {
@@ -83,10 +92,12 @@ impl AssembleError {
             | AssembleError::MasterKeyLost { .. }
             | AssembleError::MasterKeyUnreadable { .. }
             | AssembleError::OtherMasterKey { .. }
+            | AssembleError::MasterKeyNotGiven
             | AssembleError::RegionLeftOut { .. } => true,
             AssembleError::Folder { .. }
             | AssembleError::Store { .. }
             | AssembleError::Client(_)
+            | AssembleError::Bus(_)
             | AssembleError::Thread(_) => false,
         }
     }

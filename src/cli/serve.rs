@@ -4,10 +4,12 @@
 
 use std::{
     future::{Future, pending},
+    io,
     sync::Arc,
     time::Duration,
 };
 
+use actix_web::web::ServiceConfig;
 use anyhow::Context as _;
 use clap::Args;
 use tokio::time::Instant;
@@ -15,12 +17,15 @@ use tokio::time::Instant;
 use super::{Failure, Global, print};
 use crate::{
     assemble::{Given, Node},
-    config::Settings,
+    config::{self, Settings},
     first_start::{self, Start},
-    http::{routes, server},
+    http::{
+        carry::{Answering, AnsweringOptions, Carrier},
+        routes, server,
+    },
     logging,
     metrics::Metrics,
-    shutdown::{self, Stopper, Stopping},
+    shutdown::{self, Open, Stopper, Stopping},
 };
 
 /// How long the log may take to be written at the end.
@@ -38,7 +43,9 @@ pub(crate) struct Serving {
     pub(crate) node: Node,
     /// The address that a client on this machine can call.
     pub(crate) url: String,
-    servers: Vec<actix_web::dev::Server>,
+    servers: Vec<Open>,
+    /// Among other nodes: what they ask of this one.
+    answering: Option<Answering>,
     stopper: Stopper,
     stopping: Stopping,
     within: Duration,
@@ -91,12 +98,10 @@ impl Serving {
             metrics,
             stopping: stopping.clone(),
         };
-        let state = node.handler_state(&given.settings);
-        let listening = server::start(&options, move |app| {
-            state.add_to(app);
-            routes::configure(app);
-        })
-        .context("start the server")?;
+        let configure = configure(&node, &given.settings);
+        let answering = answer_others(&node, &options, configure.clone())
+            .context("start the threads that answer other nodes")?;
+        let listening = server::start(&options, configure).context("start the server")?;
         let url = first_start::url_to_call(listening.address, listening.has_tls);
         tracing::info!(
             url = url.as_str(),
@@ -115,6 +120,7 @@ impl Serving {
             node,
             url,
             servers,
+            answering,
             stopper,
             stopping,
             within,
@@ -144,6 +150,7 @@ impl Serving {
         let Serving {
             node,
             servers,
+            answering,
             stopper,
             mut stopping,
             within,
@@ -151,17 +158,56 @@ impl Serving {
         } = self;
         let engine = node.engine.clone();
         // Requests and deliveries share the time that there is.
+        let leaving = engine.clone();
         let began_at = actix_rt::spawn(async move {
             stopping.begun().await;
+            // Others may take over from now on what is not in use here.
+            leaving.leave();
             Instant::now()
         });
         let flush = async move {
             let began_at = began_at.await.unwrap_or_else(|_| Instant::now());
             let left = (began_at + within).saturating_duration_since(Instant::now());
-            engine.shut_down(left.max(ENGINE_ENDS_WITHIN_MIN)).await;
+            Box::pin(engine.shut_down(left.max(ENGINE_ENDS_WITHIN_MIN))).await;
+            // Until here other nodes were told which tenants do not live here any more.
+            if let Some(answering) = answering {
+                answering.end(ENGINE_ENDS_WITHIN_MIN).await;
+            }
         };
         let outcome = shutdown::run(servers, stopper, within, end, flush).await;
         node.end();
         Ok(outcome.context("serve")?)
     }
+}
+
+/// Adds the routes, and whatever they need, to the handlers of one thread.
+fn configure(
+    node: &Node,
+    settings: &Arc<Settings>,
+) -> impl Fn(&mut ServiceConfig) + Clone + Send + use<> {
+    let state = node.handler_state(settings);
+    let is_among_others = node.engine.node().is_some();
+    let carrier = is_among_others.then(|| Carrier::new(node.bus.clone(), settings));
+    move |app| {
+        state.add_to(app);
+        routes::configure_among(app, carrier.as_ref());
+    }
+}
+
+/// Answers other nodes, if there is a way to them.
+fn answer_others(
+    node: &Node,
+    options: &server::ServerOptions,
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<Option<Answering>> {
+    let Some(bus) = node.bus.clone() else {
+        return Ok(None);
+    };
+    let answering = AnsweringOptions {
+        server: options.clone(),
+        bus,
+        session: node.engine.session(),
+        threads: config::threads(options.settings.server.workers),
+    };
+    Answering::start(answering, configure).map(Some)
 }

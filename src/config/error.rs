@@ -46,14 +46,6 @@ pub(crate) enum ConfigError {
         /// What was given, unless it is secret, and what was expected.
         message: String,
     },
-    /// The setting asks for what this version does not have. Ignoring it would promise what is not kept.
-    #[error("{name}: {what} is not supported by this version: leave it out")]
-    Unsupported {
-        /// The variable.
-        name: &'static str,
-        /// What it asks for.
-        what: &'static str,
-    },
 }
 
 /// Everything that is wrong; never empty.

@@ -12,14 +12,6 @@ use url::Url;
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Secret(Arc<str>);
 
-/// Where the control plane and the regions are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(try_from = "String")]
-pub(crate) enum Database {
-    /// SQLite files in the data folder.
-    Embedded,
-}
-
 /// A second port, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Port {
@@ -106,24 +98,6 @@ pub(crate) fn master_key<'de, D: Deserializer<'de>>(from: D) -> Result<Secret, D
         Ok(Secret::new(&text))
     } else {
         Err(de::Error::custom("expected 64 hex digits, or nothing"))
-    }
-}
-
-impl TryFrom<String> for Database {
-    type Error = &'static str;
-
-    fn try_from(text: String) -> Result<Database, &'static str> {
-        let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-        match (scheme, text.as_str()) {
-            (_, "" | "sqlite:" | "sqlite://") => Ok(Database::Embedded),
-            ("sqlite", _) => {
-                Err("expected \"sqlite:\" without a path: the files lie in storage.data_dir")
-            }
-            ("postgres" | "postgresql", _) => {
-                Err("PostgreSQL is not supported by this version: expected nothing, or \"sqlite:\"")
-            }
-            _ => Err("expected nothing, or \"sqlite:\""),
-        }
     }
 }
 

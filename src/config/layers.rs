@@ -11,26 +11,25 @@ use std::{
 
 use toml::{Table, Value};
 
-use super::{ConfigError, Settings, show::HIDDEN};
+use super::{ConfigError, Settings, show::HIDDEN, urls};
 
 /// The compiled-in file: every setting, and its default.
 const REFERENCE: &str = include_str!("../../config.toml");
 /// What the name of a setting's variable begins with.
 const PREFIX: &str = "TRUNKLINE__";
 /// The variables that others rely on, and what they set.
-const PLAIN_NAMES: [(&str, &str); 9] = [
+const PLAIN_NAMES: [(&str, &str); 10] = [
     ("PORT", "server.port"),
     ("INSTANCE_ID", "server.instance_id"),
     ("DATA_DIR", "storage.data_dir"),
     ("DATABASE_URL", "storage.database_url"),
+    ("NATS_URL", "cluster.nats_url"),
     ("INTERNAL_TOKEN", "security.internal_token"),
     ("MASTER_KEY", "security.master_key"),
     ("LOG_LEVEL", "log.level"),
     ("OTEL_SERVICE_NAME", "otel.service_name"),
     ("OTEL_EXPORTER_OTLP_ENDPOINT", "otel.endpoint"),
 ];
-/// Variables of the contract that ask for what there is not yet.
-const UNSUPPORTED: [(&str, &str); 1] = [("NATS_URL", "a cluster over NATS")];
 
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +84,8 @@ impl Layers {
         let mut leaves = Vec::new();
         collect_leaves(&table, "", &mut leaves);
         for (key, value) in leaves {
+            // Regions are written in capitals, and may be here too.
+            let key = key.to_ascii_lowercase();
             errors.extend(self.set(&key, value, &source).err());
         }
     }
@@ -106,11 +107,6 @@ impl Layers {
         for (name, key) in PLAIN_NAMES {
             if let Some(text) = given(name) {
                 errors.extend(self.set_text(key, text, name).err());
-            }
-        }
-        for (name, what) in UNSUPPORTED {
-            if given(name).is_some() {
-                errors.push(ConfigError::Unsupported { name, what });
             }
         }
     }
@@ -261,7 +257,7 @@ fn read_as(present: &Value, text: &str) -> Value {
 
 /// Serde's sentence, with our words for the types' names, and without what a secret's value is.
 fn say_expected(key: &str, message: &str) -> String {
-    if HIDDEN.contains(&key) {
+    if HIDDEN.contains(&key) || urls::WITH_SECRETS.contains(&key) {
         let expected = message
             .rsplit_once("expected ")
             .map_or("another text", |(_, what)| what);

@@ -3,7 +3,10 @@
 use serde::Serialize;
 use toml::Value;
 
-use super::layers::Layers;
+use super::{
+    layers::Layers,
+    urls::{WITH_SECRETS, without_secrets},
+};
 
 /// Settings whose values are never shown.
 pub(crate) const HIDDEN: [&str; 2] = ["security.internal_token", "security.master_key"];
@@ -35,6 +38,8 @@ fn hide(key: &str, value: Value) -> Value {
     let is_set = value.as_str().is_some_and(|text| !text.is_empty());
     if HIDDEN.contains(&key) && is_set {
         Value::String("(hidden)".to_owned())
+    } else if WITH_SECRETS.contains(&key) {
+        Value::String(without_secrets(value.as_str().unwrap_or_default()))
     } else {
         value
     }

@@ -104,7 +104,7 @@ fn a_wrong_key_or_value_names_its_place_and_what_was_expected() {
     assert_snapshot!(refused(file, &[]), @r#"
     the configuration is wrong
       file.toml: `plans.free.tail`: invalid type: string "yes", expected true or false
-      file.toml: `serve.port` is not a setting: the sections are engine, ingest, log, metrics, otel, outbound, plans, regions, security, server, signup, storage, webhooks
+      file.toml: `serve.port` is not a setting: the sections are cluster, engine, ingest, log, metrics, otel, outbound, plans, postgres, regions, security, server, signup, storage, webhooks
       file.toml: `server.host`: invalid IP address syntax: expected an address such as 127.0.0.1
       file.toml: `server.port`: invalid value: integer `99999`, expected a whole number from 0 to 65535
       file.toml: `server.prot` is not a setting: `server` has body_bytes_max, body_seconds, connections_max, cors_origins, head_seconds, header_bytes_max, host, instance_id, keep_alive_seconds, port, shutdown_seconds, tls_cert, tls_key, trusted_proxies, workers
@@ -152,18 +152,75 @@ fn what_only_makes_no_sense_together_is_refused_too() {
 }
 
 #[test]
-fn what_this_version_does_not_have_is_refused_and_not_ignored() {
+fn servers_are_named_by_plain_names_and_shown_without_their_secrets() {
     let variables = [
-        ("DATABASE_URL", "postgres://user:secret@host/db"),
-        ("NATS_URL", "nats://host:4222"),
+        (
+            "DATABASE_URL",
+            "postgres://user:s3cret@host/db?sslmode=require",
+        ),
+        ("NATS_URL", "nats://t0ken@host:4222"),
+        ("TRUNKLINE__REGIONS__EU__URL", "postgres://u:s3cret@eu/db"),
+    ];
+    let file = "[regions.US]\nurl = \"postgres://u:s3cret@us/db\"\n[cluster]\nlease_seconds = 3";
+    let loaded = load(file, &variables).unwrap();
+    let settings = &loaded.settings;
+    let shown = Region::ALL.map(|region| format!("{:?}", settings.database_of(region)));
+    assert_eq!(
+        shown,
+        [
+            "Postgres(postgres://user:(hidden)@host/db?sslmode=require)",
+            "Postgres(postgres://u:(hidden)@us/db)",
+            "Postgres(postgres://u:(hidden)@eu/db)",
+            "Postgres(postgres://user:(hidden)@host/db?sslmode=require)",
+        ]
+    );
+    let Database::Postgres(url) = settings.database_of(Region::Eu) else {
+        panic!("a server")
+    };
+    assert_eq!(
+        settings.postgres.options(url).url,
+        "postgres://u:s3cret@eu/db"
+    );
+    let shown = format!("{settings:?} {:?}", loaded.shown());
+    assert!(
+        !shown.contains("s3cret") && !shown.contains("t0ken"),
+        "{shown}"
+    );
+    assert!(shown.contains("nats://(hidden)@host:4222"), "{shown}");
+}
+
+#[test]
+fn a_url_that_does_not_fit_is_refused_and_not_told() {
+    let variables = [
+        (
+            "DATABASE_URL",
+            "postgres://user:s3cret@host/db?sslmode=maybe",
+        ),
+        ("NATS_URL", "http://user:s3cret@host"),
+        ("TRUNKLINE__REGIONS__EU__URL", "mysql://user:s3cret@host"),
     ];
     let refusal = refused("", &variables);
-    assert!(!refusal.contains("secret"));
+    assert!(!refusal.contains("s3cret"));
     assert_snapshot!(refusal, @r#"
     the configuration is wrong
-      environment variable DATABASE_URL: `storage.database_url`: PostgreSQL is not supported by this version: expected nothing, or "sqlite:"
-      NATS_URL: a cluster over NATS is not supported by this version: leave it out
+      environment variable TRUNKLINE__REGIONS__EU__URL: `regions.eu.url`: expected nothing, "sqlite:", or "postgres://USER:PASSWORD@HOST/DATABASE"
+      environment variable DATABASE_URL: `storage.database_url`: expected sslmode to be disable, allow, prefer, require, verify-ca or verify-full
+      environment variable NATS_URL: `cluster.nats_url`: expected nothing, or URLs such as nats://host:4222, separated by commas
     "#);
+}
+
+#[test]
+fn what_nodes_share_must_be_within_their_reach() {
+    let alone = refused("", &[("NATS_URL", "nats://host:4222")]);
+    let file = "[regions.eu]\nurl = \"sqlite:\"";
+    let apart = refused(file, &[("DATABASE_URL", "postgres://host/db")]);
+    assert_snapshot!(format!("{alone}\n{apart}"), @"
+    the configuration is wrong
+      environment variable NATS_URL: `cluster.nats_url`: expected nothing, because storage.database_url is no URL of PostgreSQL: only there can nodes share it
+    the configuration is wrong
+      file.toml: `regions.eu.url`: expected nothing, or a URL of PostgreSQL, because storage.database_url is one
+    ");
+    assert!(load(file, &[]).is_ok());
 }
 
 #[test]

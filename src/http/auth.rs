@@ -6,7 +6,7 @@
 use std::{future::Future, pin::Pin, sync::Arc};
 
 use actix_web::{
-    FromRequest, HttpMessage as _, HttpRequest,
+    FromRequest, HttpRequest,
     dev::Payload,
     http::header::{AUTHORIZATION, HeaderMap, HeaderName},
     web,
@@ -99,14 +99,7 @@ impl FromRequest for Authorized {
 }
 
 async fn authorize(request: &HttpRequest) -> Result<Authorized, Problem> {
-    let engine = request
-        .app_data::<web::Data<Engine>>()
-        .ok_or_else(|| Problem::internal(&"a server without an engine"))?;
-    let context = request.extensions().get::<RequestContext>().cloned();
-    let context = context.ok_or_else(|| Problem::internal(&"a request without a context"))?;
-    let key = key_of(request.headers())?;
-    let caller = engine.auth().authenticate(key, context.client_ip()).await?;
-    context.set_caller(caller.tenant.id, caller.key.id);
+    let (engine, context, caller) = authenticate(request).await?;
     if let Some(limits) = request.app_data::<web::Data<KeyLimits>>() {
         match limits.take(caller.key.id, caller.key.tier, engine.clock().now()) {
             Ok(None) => {}
@@ -119,6 +112,25 @@ async fn authorize(request: &HttpRequest) -> Result<Authorized, Problem> {
         }
     }
     Ok(Authorized { caller, context })
+}
+
+/// Finds who calls, without counting the request.
+pub(crate) async fn authenticate(
+    request: &HttpRequest,
+) -> Result<(&web::Data<Engine>, RequestContext, Arc<Caller>), Problem> {
+    let engine = request
+        .app_data::<web::Data<Engine>>()
+        .ok_or_else(|| Problem::internal(&"a server without an engine"))?;
+    let context = RequestContext::of(request)?;
+    let caller = match context.known() {
+        Some(known) => Arc::clone(known),
+        None => {
+            let key = key_of(request.headers())?;
+            engine.auth().authenticate(key, context.client_ip()).await?
+        }
+    };
+    context.set_caller(caller.tenant.id, caller.key.id);
+    Ok((engine, context, caller))
 }
 
 /// The key's text: a bearer token, or the header that older clients send.

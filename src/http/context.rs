@@ -11,15 +11,17 @@ mod record;
 mod tests;
 
 use std::{
-    cell::Cell,
+    cell::{Cell, OnceCell},
     future::{Ready, ready},
     net::IpAddr,
     rc::Rc,
+    sync::Arc,
 };
 
 use actix_web::{
     FromRequest, HttpMessage as _, HttpRequest, dev::Payload, http::header::HeaderName,
 };
+use actors::auth::Caller as KnownCaller;
 use domain::{
     ids::{KeyId, TenantId},
     rate::Standing,
@@ -48,6 +50,19 @@ struct Inner {
     started_at: Instant,
     caller: Cell<Option<Caller>>,
     standing: Cell<Option<Standing>>,
+    /// The caller, if somebody found it before the handler.
+    known: OnceCell<Arc<KnownCaller>>,
+    arrival: Arrival,
+    is_not_here: Cell<bool>,
+}
+
+/// The way by which a request came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// From its client.
+    Direct,
+    /// From another node, which looked it over already.
+    Carried,
 }
 
 /// Who called, as the log names it.
@@ -90,6 +105,38 @@ impl RequestContext {
         self.0.standing.set(Some(standing));
     }
 
+    /// The context of a request.
+    pub(crate) fn of(request: &HttpRequest) -> Result<RequestContext, Problem> {
+        let found = request.extensions().get::<RequestContext>().cloned();
+        found.ok_or_else(|| Problem::internal(&"a request without a context"))
+    }
+
+    /// The caller, if it was found already.
+    pub(crate) fn known(&self) -> Option<&Arc<KnownCaller>> {
+        self.0.known.get()
+    }
+
+    /// Notes the caller, so that nobody looks for it again.
+    pub(crate) fn set_known(&self, caller: Arc<KnownCaller>) {
+        // Whoever was found first is the same.
+        drop(self.0.known.set(caller));
+    }
+
+    /// Whether another node carried the request here.
+    pub(crate) fn is_carried(&self) -> bool {
+        self.0.arrival == Arrival::Carried
+    }
+
+    /// Notes that the request was not carried out, because its tenant does not live here.
+    pub(crate) fn set_not_here(&self) {
+        self.0.is_not_here.set(true);
+    }
+
+    /// Whether the request was not carried out, because its tenant does not live here.
+    pub(crate) fn is_not_here(&self) -> bool {
+        self.0.is_not_here.get()
+    }
+
     /// How the caller stands with its limit, if it has one.
     pub(crate) fn standing(&self) -> Option<Standing> {
         self.0.standing.get()
@@ -101,7 +148,6 @@ impl FromRequest for RequestContext {
     type Future = Ready<Result<RequestContext, Problem>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let found = request.extensions().get::<RequestContext>().cloned();
-        ready(found.ok_or_else(|| Problem::internal(&"a request without a context")))
+        ready(RequestContext::of(request))
     }
 }

@@ -118,7 +118,7 @@ pub(crate) async fn checkpoint(
     id: web::Path<String>,
     engine: web::Data<Engine>,
 ) -> Result<HttpResponse, Problem> {
-    caller.require(Permission::EventsRead)?;
+    caller.require(Permission::WorkspacesRead)?;
     let id: WorkspaceId = id
         .parse()
         .map_err(|_no_id| Problem::not_found("workspace"))?;

@@ -34,6 +34,11 @@ impl From<EngineError> for Problem {
                 Problem::new(Code::IdempotencyMismatch, error.to_string())
             }
             EngineError::Overloaded(_) => Problem::new(Code::Overloaded, error.to_string()),
+            EngineError::OwnerUnreachable { retry_after, .. } => {
+                tracing::info!("a tenant could not be worked for: {error}");
+                Problem::new(Code::OwnerUnreachable, Code::OwnerUnreachable.meaning())
+                    .retry_after(retry_after)
+            }
             EngineError::StorageFull => Problem::new(Code::StorageFull, error.to_string()),
             EngineError::Unavailable(cause) => {
                 tracing::warn!("a store or its writer did not answer: {cause}");

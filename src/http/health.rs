@@ -5,7 +5,11 @@
 use std::{cell::RefCell, time::Duration};
 
 use actix_web::{HttpResponse, http::StatusCode, web};
-use actors::{Engine, engine::Readiness};
+use actors::{
+    Engine,
+    engine::Readiness,
+    placement::{ClusterHealth, Standing},
+};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -69,14 +73,42 @@ async fn recent(engine: &Engine) -> Readiness {
     }
 }
 
-/// Each store with how long it took, or what is wrong with it.
+/// Each store with how long it took, or what is wrong with it, and how the node stands among others.
 pub(super) fn checks(readiness: &Readiness) -> Map<String, Value> {
     let mut checks = Map::new();
     checks.insert("control".to_owned(), check(&readiness.control));
     for region in &readiness.regions {
         checks.insert(format!("region {}", region.region), check(&region.probe));
     }
+    if let Some(cluster) = &readiness.cluster {
+        checks.insert("cluster".to_owned(), cluster_check(cluster));
+    }
     checks
+}
+
+/// The node among others. One that hears nothing of them is ready all the same: it works for its tenants and reads for all.
+fn cluster_check(cluster: &ClusterHealth) -> Value {
+    let mut shown = json!({
+        "status": "ok",
+        "node": cluster.node,
+        "session": cluster.session.map(|session| session.to_string()),
+        "tenants_held": cluster.held,
+        "connected": cluster.is_connected,
+    });
+    let error = match cluster.standing {
+        Standing::Held => None,
+        Standing::Unknown => Some("the control plane has not confirmed this node's session lately"),
+        Standing::Lost => Some("this node has no session with the control plane"),
+    };
+    if let Some(error) = error {
+        shown["status"] = json!("failed");
+        shown["error"] = json!(error);
+    } else if cluster.is_connected == Some(false) {
+        shown["status"] = json!("degraded");
+        shown["warning"] =
+            json!("other nodes cannot be reached: requests for their tenants are refused");
+    }
+    shown
 }
 
 /// One store.

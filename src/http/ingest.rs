@@ -6,7 +6,7 @@
 mod answer;
 mod read;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use actors::{
@@ -16,6 +16,7 @@ use actors::{
 use bytes::Bytes;
 use domain::{
     event::NewEvent,
+    idempotency::ANSWERS_KEPT_FOR,
     new_event::{Draft, Input, InputCode, InputError, Limits},
     permission::Permission,
 };
@@ -29,9 +30,6 @@ use super::{
     workspace_names::WorkspaceNames,
 };
 use answer::Fate;
-
-/// How long the answer to an idempotency key is kept.
-const ANSWER_KEPT_FOR: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Takes events.
 pub(crate) async fn ingest(
@@ -71,7 +69,7 @@ async fn one(
             IdempotentRequest {
                 key_hash,
                 request_hash,
-                keep_for: ANSWER_KEPT_FOR,
+                keep_for: ANSWERS_KEPT_FOR,
                 render: Box::new(render),
             }
         });
@@ -123,7 +121,7 @@ async fn batch(
             IdempotentRequest {
                 key_hash,
                 request_hash,
-                keep_for: ANSWER_KEPT_FOR,
+                keep_for: ANSWERS_KEPT_FOR,
                 render: Box::new(render),
             }
         });

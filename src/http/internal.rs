@@ -28,7 +28,7 @@ use super::{
 use crate::{config::Settings, metrics::Metrics};
 
 pub(super) use tenants::answer_made;
-pub(crate) use tenants::{create_tenant, list_tenants, tenant, update_tenant};
+pub(crate) use tenants::{create_tenant, list_tenants, move_tenant, tenant, update_tenant};
 
 const X_INTERNAL_TOKEN: HeaderName = HeaderName::from_static("x-internal-token");
 
@@ -146,6 +146,8 @@ pub(crate) async fn actors(_: Operator, page: PageRequest, engine: web::Data<Eng
                 "in_flight_max": actor.in_flight_max,
                 "restarts": actor.restarts,
                 "age_ms": milliseconds(actor.age),
+                "node": engine.node(),
+                "fence": actor.fence,
             })
         })
         .collect();

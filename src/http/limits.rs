@@ -1,9 +1,14 @@
-//! How many requests a minute a key may make, and the headers that say how it stands.
+//! How many requests a minute a key may make, how many tenants an hour an address may make, and the headers that say how a
+//! caller stands.
 //!
 //! Counts in memory; a restart forgives. The plan's events a minute are counted by the tenant's actor, which knows how many
 //! events a request really had.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv6Addr},
+    time::Duration,
+};
 
 use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use domain::{
@@ -16,6 +21,10 @@ use parking_lot::Mutex;
 
 /// Keys that are counted at once; full buckets are forgotten first.
 const KEYS_MAX: usize = 65_536;
+/// Addresses that are counted at once. When all of these have signed up lately, nobody else can for a while.
+const ADDRESSES_MAX: usize = 65_536;
+/// What one subscriber of an IPv6 network is given at least, so that its addresses are one.
+const IPV6_NETWORK: u128 = u128::MAX << 64;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
@@ -55,6 +64,46 @@ impl KeyLimits {
             // A tier of no request a minute.
             Err(Refused::Ever { standing }) => Err((standing.reset, standing)),
         }
+    }
+}
+
+/// Counts what strangers make.
+#[derive(Debug, Default)]
+pub(crate) struct SignupLimits {
+    buckets: Mutex<HashMap<IpAddr, Bucket>>,
+}
+
+impl SignupLimits {
+    /// Takes one tenant from the hour of an address, or says when the next one may be made.
+    pub(crate) fn take(
+        &self,
+        address: IpAddr,
+        per_hour: u32,
+        now: Timestamp,
+    ) -> Result<(), Duration> {
+        let (address, limit) = (network_of(address), Limit::per_hour(per_hour));
+        let mut buckets = self.buckets.lock();
+        if buckets.len() >= ADDRESSES_MAX && !buckets.contains_key(&address) {
+            buckets.retain(|_, bucket| !bucket.is_full(now));
+            if buckets.len() >= ADDRESSES_MAX {
+                return Err(limit.per);
+            }
+        }
+        let bucket = buckets
+            .entry(address)
+            .or_insert_with(|| Bucket::full(limit));
+        match bucket.take(1, now, limit) {
+            Ok(_standing) => Ok(()),
+            Err(Refused::ForNow { retry_after, .. }) => Err(retry_after),
+            Err(Refused::Ever { standing }) => Err(standing.reset),
+        }
+    }
+}
+
+fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & IPV6_NETWORK).into(),
+        address @ IpAddr::V4(_) => address,
     }
 }
 
@@ -101,5 +150,30 @@ mod tests {
                 .is_ok()
         );
         assert_eq!(limits.take(key, Tier::None, now), Ok(None));
+    }
+
+    #[test]
+    fn an_address_makes_no_more_tenants_than_its_hour_allows() {
+        let (limits, now) = (SignupLimits::default(), Timestamp::from_micros(1));
+        let address = |text: &str| text.parse().unwrap();
+        for _ in 0..2 {
+            assert_eq!(limits.take(address("192.0.2.1"), 2, now), Ok(()));
+        }
+        // The same address, as a socket for both versions shows it.
+        let wait = limits
+            .take(address("::ffff:192.0.2.1"), 2, now)
+            .unwrap_err();
+        assert_eq!(wait, Duration::from_mins(30));
+        assert_eq!(limits.take(address("192.0.2.2"), 2, now), Ok(()));
+        assert_eq!(limits.take(address("192.0.2.1"), 2, now.plus(wait)), Ok(()));
+    }
+
+    #[test]
+    fn all_addresses_of_one_ipv6_network_are_one() {
+        let (limits, now) = (SignupLimits::default(), Timestamp::from_micros(1));
+        let address = |text: &str| text.parse().unwrap();
+        assert_eq!(limits.take(address("2001:db8::1"), 1, now), Ok(()));
+        assert!(limits.take(address("2001:db8::ffff:1"), 1, now).is_err());
+        assert_eq!(limits.take(address("2001:db8:0:1::1"), 1, now), Ok(()));
     }
 }

@@ -1,7 +1,9 @@
-//! Which handler answers which path: one table, from which the server is configured and with which the
-//! `OpenAPI` document is compared.
+//! Which handler answers which path, and whether it has to run where the tenant lives: one table, from which the server is
+//! configured and with which the `OpenAPI` document is compared.
 //!
 //! Of two paths that fit a request the first one in the table is taken, so fixed names come before `{id}`.
+
+use std::sync::Arc;
 
 use actix_web::{
     HttpRequest, Resource,
@@ -12,6 +14,7 @@ use actix_web::{
 use super::{
     audit_logs,
     body::BatchBody,
+    carry::{self, Carrier, Needs},
     dead_letters, deliveries, docs, events, exports, health, inbox, ingest, internal, keys, older,
     openapi, operations,
     problem::{self, Code, Problem},
@@ -23,99 +26,131 @@ use super::{
 pub(crate) type RouteLine = (&'static str, &'static [&'static str]);
 
 macro_rules! routes {
-    ($($path:literal $(($body:expr))? { $($method:ident: $handler:path),+ })+) => {
+    ($($path:literal $(($body:expr))? { $($needs:ident $method:ident: $handler:path),+ })+) => {
         /// Every path, with its methods in lower case.
         #[cfg(test)]
         pub(crate) const ROUTES: &[RouteLine] = &[$(($path, &[$(stringify!($method)),+])),+];
 
-        /// Adds every route. What no route takes is answered 404 by the server.
-        pub(crate) fn configure(app: &mut ServiceConfig) {
+        /// Every path and method, with what it needs.
+        #[cfg(test)]
+        const NEEDS: &[(&str, &str, Needs)] =
+            &[$($(($path, stringify!($method), needs!($needs))),+),+];
+
+        /// Adds every route. What no route takes is answered 404 by the server. Among other nodes a carrier takes requests
+        /// to where they have to go.
+        pub(crate) fn configure_among(app: &mut ServiceConfig, carrier: Option<&Arc<Carrier>>) {
             $(app.service(
                 resource($path, &[$(stringify!($method)),+])
                     $(.app_data($body))?
-                    $(.route(web::$method().to($handler)))+
+                    $(.route(carry::route(carrier, needs!($needs), web::$method().to($handler))))+
             );)+
         }
     };
 }
 
+/// The words of the table.
+macro_rules! needs {
+    (anywhere) => {
+        Needs::Anywhere
+    };
+    (owner) => {
+        Needs::Owner
+    };
+    (owner_again) => {
+        Needs::OwnerAgain
+    };
+    (owner_slow) => {
+        Needs::OwnerSlow
+    };
+}
+
+/// Adds every route, for a node that is alone.
+#[cfg(test)]
+pub(crate) fn configure(app: &mut ServiceConfig) {
+    configure_among(app, None);
+}
+
 routes! {
-    "/v1/events" (BatchBody) { get: events::list, post: ingest::ingest }
-    "/v1/events/tail" { get: tail::tail }
-    "/v1/events/export.json" { get: exports::json }
-    "/v1/events/export.ndjson" { get: exports::ndjson }
-    "/v1/events/export.csv" { get: exports::csv }
-    "/v1/events/{id}" { get: events::get }
-    "/v1/events/{id}/proof" { get: events::proof }
-    "/v1/events/{id}/ack" { post: inbox::acknowledge_one }
-    "/v1/inbox" { get: inbox::read }
-    "/v1/inbox/ack" { post: inbox::acknowledge_range }
-    "/v1/inbox/seek" { post: inbox::seek }
+    "/v1/events" (BatchBody) { anywhere get: events::list, owner_again post: ingest::ingest }
+    "/v1/events/tail" { anywhere get: tail::tail }
+    "/v1/events/export.json" { anywhere get: exports::json }
+    "/v1/events/export.ndjson" { anywhere get: exports::ndjson }
+    "/v1/events/export.csv" { anywhere get: exports::csv }
+    "/v1/events/{id}" { anywhere get: events::get }
+    "/v1/events/{id}/proof" { anywhere get: events::proof }
+    "/v1/events/{id}/ack" { owner_again post: inbox::acknowledge_one }
+    "/v1/inbox" { anywhere get: inbox::read }
+    "/v1/inbox/ack" { owner_again post: inbox::acknowledge_range }
+    "/v1/inbox/seek" { owner_again post: inbox::seek }
 
-    "/v1/webhooks" { get: webhooks::list, post: webhooks::create }
+    "/v1/webhooks" { owner get: webhooks::list, owner post: webhooks::create }
     "/v1/webhooks/{id}" {
-        get: webhooks::get, put: webhooks::replace, patch: webhooks::update, delete: webhooks::delete
+        owner get: webhooks::get, owner put: webhooks::replace, owner patch: webhooks::update,
+        owner delete: webhooks::delete
     }
-    "/v1/webhooks/{id}/test" { post: webhooks::test }
-    "/v1/webhooks/{id}/pause" { post: webhooks::pause }
-    "/v1/webhooks/{id}/resume" { post: webhooks::resume }
-    "/v1/webhooks/{id}/rotate-secret" { post: webhooks::rotate_secret }
-    "/v1/webhooks/{id}/replay" { post: webhooks::replay }
-    "/v1/webhooks/{id}/replays" { get: webhooks::list_replays }
-    "/v1/webhooks/{id}/replays/{replay_id}" { get: webhooks::get_replay }
-    "/v1/webhooks/{id}/deliveries" { get: deliveries::list }
-    "/v1/deliveries/{id}" { get: deliveries::get }
-    "/v1/dead-letters" { get: dead_letters::list }
-    "/v1/dead-letters/replay" { post: dead_letters::replay_many }
-    "/v1/dead-letters/{id}" { get: dead_letters::get, delete: dead_letters::delete }
-    "/v1/dead-letters/{id}/replay" { post: dead_letters::replay }
+    "/v1/webhooks/{id}/test" { owner_slow post: webhooks::test }
+    "/v1/webhooks/{id}/pause" { owner post: webhooks::pause }
+    "/v1/webhooks/{id}/resume" { owner post: webhooks::resume }
+    "/v1/webhooks/{id}/rotate-secret" { owner post: webhooks::rotate_secret }
+    "/v1/webhooks/{id}/replay" { owner post: webhooks::replay }
+    "/v1/webhooks/{id}/replays" { anywhere get: webhooks::list_replays }
+    "/v1/webhooks/{id}/replays/{replay_id}" { anywhere get: webhooks::get_replay }
+    "/v1/webhooks/{id}/deliveries" { anywhere get: deliveries::list }
+    "/v1/deliveries/{id}" { anywhere get: deliveries::get }
+    "/v1/dead-letters" { anywhere get: dead_letters::list }
+    "/v1/dead-letters/replay" { owner post: dead_letters::replay_many }
+    "/v1/dead-letters/{id}" { anywhere get: dead_letters::get, owner delete: dead_letters::delete }
+    "/v1/dead-letters/{id}/replay" { owner post: dead_letters::replay }
 
-    "/v1/keys" { get: keys::list, post: keys::create }
-    "/v1/keys/{id}" { get: keys::get, patch: keys::update, delete: keys::revoke }
-    "/v1/keys/{id}/rotate" { post: keys::rotate }
+    "/v1/keys" { anywhere get: keys::list, anywhere post: keys::create }
+    "/v1/keys/{id}" { anywhere get: keys::get, anywhere patch: keys::update, anywhere delete: keys::revoke }
+    "/v1/keys/{id}/rotate" { anywhere post: keys::rotate }
 
-    "/v1/workspaces" { get: workspaces::list, post: workspaces::create }
-    "/v1/workspaces/{id}" { get: workspaces::get, patch: workspaces::update, delete: workspaces::delete }
+    "/v1/workspaces" { anywhere get: workspaces::list, owner post: workspaces::create }
+    "/v1/workspaces/{id}" {
+        anywhere get: workspaces::get, owner patch: workspaces::update, owner delete: workspaces::delete
+    }
     "/v1/workspaces/{id}/template" {
-        get: workspaces::template, put: workspaces::set_template, delete: workspaces::remove_template
+        anywhere get: workspaces::template, owner put: workspaces::set_template, owner delete: workspaces::remove_template
     }
-    "/v1/workspaces/{id}/checkpoint" { get: events::checkpoint }
+    "/v1/workspaces/{id}/checkpoint" { anywhere get: events::checkpoint }
 
-    "/v1/regions" { get: regions::list }
-    "/v1/audit-logs" { get: audit_logs::list }
+    "/v1/regions" { anywhere get: regions::list }
+    "/v1/audit-logs" { anywhere get: audit_logs::list }
 
-    "/health" { get: health::health }
-    "/ready" { get: health::ready }
-    "/metrics" { get: operations::show_metrics }
-    "/openapi.json" { get: openapi::document }
-    "/docs" { get: docs::page }
-    "/docs/{file}" { get: docs::file }
-    "/problems/{code}" { get: problem::explain }
+    "/health" { anywhere get: health::health }
+    "/ready" { anywhere get: health::ready }
+    "/metrics" { anywhere get: operations::show_metrics }
+    "/openapi.json" { anywhere get: openapi::document }
+    "/docs" { anywhere get: docs::page }
+    "/docs/{file}" { anywhere get: docs::file }
+    "/problems/{code}" { anywhere get: problem::explain }
 
-    "/internal/health" { get: internal::health }
-    "/internal/metrics" { get: internal::metrics }
-    "/internal/region-health" { get: internal::region_health }
-    "/internal/actors" { get: internal::actors }
-    "/internal/tenants" { get: internal::list_tenants, post: internal::create_tenant }
-    "/internal/tenants/{id}" { get: internal::tenant, patch: internal::update_tenant }
-    "/internal/faults/panic" { post: internal::panic }
+    "/internal/health" { anywhere get: internal::health }
+    "/internal/metrics" { anywhere get: internal::metrics }
+    "/internal/region-health" { anywhere get: internal::region_health }
+    "/internal/actors" { anywhere get: internal::actors }
+    "/internal/tenants" { anywhere get: internal::list_tenants, anywhere post: internal::create_tenant }
+    "/internal/tenants/{id}" { anywhere get: internal::tenant, anywhere patch: internal::update_tenant }
+    "/internal/tenants/{id}/move" { anywhere post: internal::move_tenant }
+    "/internal/faults/panic" { anywhere post: internal::panic }
 
-    "/v1/key/workspace/events" (BatchBody) { get: events::list, post: ingest::ingest }
-    "/v1/key/workspace/events/tail" { get: tail::tail }
-    "/v1/key/workspace/export.json" { get: exports::json }
-    "/v1/key/workspace/export.csv" { get: exports::csv }
-    "/v1/key/company/events" { get: events::list }
-    "/v1/key/company/export.json" { get: exports::json }
-    "/v1/key/company/export.csv" { get: exports::csv }
-    "/v1/key/company/regions" { get: regions::list }
+    "/v1/key/workspace/events" (BatchBody) { anywhere get: events::list, owner_again post: ingest::ingest }
+    "/v1/key/workspace/events/tail" { anywhere get: tail::tail }
+    "/v1/key/workspace/export.json" { anywhere get: exports::json }
+    "/v1/key/workspace/export.csv" { anywhere get: exports::csv }
+    "/v1/key/company/events" { anywhere get: events::list }
+    "/v1/key/company/export.json" { anywhere get: exports::json }
+    "/v1/key/company/export.csv" { anywhere get: exports::csv }
+    "/v1/key/company/regions" { anywhere get: regions::list }
 
-    "/api/keys/generate" { post: signup::generate }
-    "/api/keys" { get: keys::own }
-    "/api/keys/rotate" { post: keys::rotate_own }
-    "/api/webhook/config" { post: older::configure_webhook }
-    "/api/events" (BatchBody) { post: older::send }
-    "/api/inbox" { get: inbox::read }
-    "/api/ack/{id}" { post: inbox::acknowledge_one }
+    "/api/keys/generate" { anywhere post: signup::generate }
+    "/api/keys" { anywhere get: keys::own }
+    "/api/keys/rotate" { anywhere post: keys::rotate_own }
+    "/api/webhook/config" { owner post: older::configure_webhook }
+    "/api/events" (BatchBody) { owner_again post: older::send }
+    "/api/inbox" { anywhere get: inbox::read }
+    "/api/ack/{id}" { owner_again post: inbox::acknowledge_one }
 }
 
 /// A path without handlers: every method is refused, and the refusal names those that are not.
@@ -156,6 +191,40 @@ mod tests {
         for (path, _) in ROUTES {
             assert!(paths.insert(path), "{path}");
         }
+    }
+
+    #[test]
+    fn what_changes_a_tenants_state_needs_its_owner() {
+        // Keys, tenants and their like are the control plane's: any node may change them.
+        let is_control = |path: &str| path.starts_with("/internal/") || path.contains("keys");
+        for (path, method, needs) in NEEDS {
+            let is_change = *method != "get" && !is_control(path);
+            let needs_owner = *needs != Needs::Anywhere;
+            // Of what is read, only the state of webhooks is known to actors alone.
+            let is_state = matches!(*path, "/v1/webhooks" | "/v1/webhooks/{id}");
+            assert_eq!(needs_owner, is_change || is_state, "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn only_what_takes_one_step_may_be_tried_again() {
+        let again: Vec<&str> = NEEDS
+            .iter()
+            .filter(|(_, _, needs)| *needs == Needs::OwnerAgain)
+            .map(|(path, _, _)| *path)
+            .collect();
+        assert_eq!(
+            again,
+            [
+                "/v1/events",
+                "/v1/events/{id}/ack",
+                "/v1/inbox/ack",
+                "/v1/inbox/seek",
+                "/v1/key/workspace/events",
+                "/api/events",
+                "/api/ack/{id}"
+            ]
+        );
     }
 
     #[actix_web::test]

@@ -13,8 +13,9 @@ use std::{
 };
 
 use actix_web::{
-    App, HttpServer,
-    dev::Server,
+    App, Error, HttpServer,
+    body::BoxBody,
+    dev::{ServiceFactory, ServiceRequest, ServiceResponse},
     web::{self, ServiceConfig},
 };
 use rand::rngs::StdRng;
@@ -22,7 +23,7 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     body::{BodyLimit, BodyRules},
-    context::{RequestLayer, RequestLayerOptions},
+    context::{Arrival, RequestLayer, RequestLayerOptions},
     cors::Cors,
     operations,
     problem::{Code, Problem},
@@ -30,7 +31,7 @@ use super::{
 use crate::{
     config::{self, Port, Settings, seconds},
     metrics::Metrics,
-    shutdown::Stopping,
+    shutdown::{Open, Stopping},
     tls::{self, TlsError},
 };
 
@@ -63,7 +64,7 @@ pub(crate) struct ServerOptions {
 /// A server that listens. It serves while it is awaited; see `shutdown::run`.
 pub(crate) struct Listening {
     /// The server.
-    pub(crate) server: Server,
+    pub(crate) server: Open,
     /// Where it listens.
     pub(crate) address: SocketAddr,
     /// Whether it speaks TLS.
@@ -109,39 +110,69 @@ pub(crate) fn start(
     let workers = config::threads(settings.workers);
     let layer = Arc::new(layer_options(options, has_tls));
     let shared = options.clone();
-    let server = HttpServer::new(move || {
-        App::new()
-            .wrap(RequestLayer::new(Arc::clone(&layer)))
-            .app_data(body_rules(&shared.settings))
-            .app_data(web::Data::new(shared.metrics.clone()))
-            .app_data(web::Data::new(shared.stopping.clone()))
-            .configure(configure.clone())
-            .default_service(web::to(no_route))
-    })
-    .workers(workers)
-    .max_connections(settings.connections_max.get().div_ceil(workers))
-    .backlog(BACKLOG.unsigned_abs())
-    .tcp_nodelay(true)
-    // A client that has closed its half is gone: without this its tail would stay until the next heartbeat.
-    .h1_allow_half_closed(false)
-    // A reader that does not read holds what is written here, and the buffer doubles as it grows.
-    .h1_write_buffer_size(WRITE_BUFFER_BYTES)
-    .keep_alive(seconds(settings.keep_alive_seconds))
-    .client_request_timeout(seconds(settings.head_seconds))
-    .client_disconnect_timeout(DISCONNECT_WITHIN)
-    .tls_handshake_timeout(TLS_HANDSHAKE_WITHIN)
-    .shutdown_timeout(settings.shutdown_within().as_secs())
-    .disable_signals();
+    let server = HttpServer::new(move || app(&shared, &layer, configure.clone()))
+        .workers(workers)
+        .max_connections(settings.connections_max.get().div_ceil(workers))
+        .backlog(BACKLOG.unsigned_abs())
+        .tcp_nodelay(true)
+        // A client that has closed its half is gone: without this its tail would stay until the next heartbeat.
+        .h1_allow_half_closed(false)
+        // A reader that does not read holds what is written here, and the buffer doubles as it grows.
+        .h1_write_buffer_size(WRITE_BUFFER_BYTES)
+        .keep_alive(seconds(settings.keep_alive_seconds))
+        .client_request_timeout(seconds(settings.head_seconds))
+        .client_disconnect_timeout(DISCONNECT_WITHIN)
+        .tls_handshake_timeout(TLS_HANDSHAKE_WITHIN)
+        .shutdown_timeout(settings.shutdown_within().as_secs())
+        .disable_signals();
+    let failed = |source| ServerError::Listen { address, source };
+    let door = listener.try_clone().map_err(failed)?;
     let bound = match tls {
         Some(tls) => server.listen_rustls_0_23(listener, tls),
         None => server.listen(listener),
     };
-    let server = bound.map_err(|source| ServerError::Listen { address, source })?;
+    let server = bound.map_err(failed)?.run();
     Ok(Listening {
-        server: server.run(),
+        server: Open {
+            server,
+            door: Some(door),
+        },
         address,
         has_tls,
     })
+}
+
+/// All handlers of one thread, with the layer around them.
+pub(crate) fn app<C: FnOnce(&mut ServiceConfig)>(
+    options: &ServerOptions,
+    layer: &Arc<RequestLayerOptions>,
+    configure: C,
+) -> App<
+    impl ServiceFactory<
+        ServiceRequest,
+        Config = (),
+        Response = ServiceResponse<BoxBody>,
+        Error = Error,
+        InitError = (),
+    > + use<C>,
+> {
+    App::new()
+        .wrap(RequestLayer::new(Arc::clone(layer)))
+        .app_data(body_rules(&options.settings))
+        .app_data(web::Data::new(options.metrics.clone()))
+        .app_data(web::Data::new(options.stopping.clone()))
+        .configure(configure)
+        .default_service(web::to(no_route))
+}
+
+/// The layer around handlers that requests from other nodes come to: what the first node has done is not done twice.
+pub(crate) fn carried_layer_options(options: &ServerOptions) -> RequestLayerOptions {
+    RequestLayerOptions {
+        cors: Cors::new(&[]),
+        trusted_proxies: Vec::new(),
+        arrival: Arrival::Carried,
+        ..layer_options(options, false)
+    }
 }
 
 /// Starts the second listener, which shows metrics and nothing else, if it is wanted.
@@ -163,7 +194,10 @@ pub(crate) fn start_metrics(options: &ServerOptions) -> Result<Option<Listening>
     .listen(listener)
     .map_err(|source| ServerError::Listen { address, source })?;
     Ok(Some(Listening {
-        server: server.run(),
+        server: Open {
+            server: server.run(),
+            door: None,
+        },
         address,
         has_tls: false,
     }))
@@ -180,6 +214,8 @@ fn layer_options(options: &ServerOptions, has_tls: bool) -> RequestLayerOptions 
         has_tls,
         is_recording: log.requests || otel.endpoint.is_wanted(),
         sample_ratio: otel.sample_ratio.0,
+        arrival: Arrival::Direct,
+        stopping: options.stopping.clone(),
         random: Arc::clone(&options.random),
     }
 }

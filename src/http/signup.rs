@@ -1,5 +1,7 @@
 //! `POST /api/keys/generate`: anybody makes a tenant with a key, where the configuration allows it.
 
+use std::time::Duration;
+
 use actix_web::{HttpRequest, web};
 use actors::{Engine, engine::TenantInput};
 use domain::plan::PlanName;
@@ -11,6 +13,7 @@ use super::{
     call::{Answer, append_audit, user_agent},
     context::RequestContext,
     internal,
+    limits::SignupLimits,
     members::Members,
     problem::{Code, Problem},
     slug::Slug,
@@ -26,6 +29,7 @@ pub(crate) async fn generate(
     body: RawBody,
     engine: web::Data<Engine>,
     settings: web::Data<Settings>,
+    limits: web::Data<SignupLimits>,
 ) -> Answer {
     if !settings.signup.enabled {
         return Err(Problem::new(Code::NotFound, "signing up is not open here"));
@@ -37,6 +41,10 @@ pub(crate) async fn generate(
     let name = name.or(older_name).unwrap_or_else(|| "tenant".to_owned());
     // Strangers cannot know which slugs are free, and need not learn it: the moment makes theirs unique.
     let now = engine.clock().now();
+    let per_hour = settings.signup.per_address_per_hour.get();
+    limits
+        .take(context.client_ip(), per_hour, now)
+        .map_err(|wait| too_many(per_hour, wait))?;
     let slug = Slug::suggested(&name, &format!("{:x}", now.micros())).into();
     let region = settings.regions.default;
     let input = TenantInput {
@@ -59,4 +67,9 @@ pub(crate) async fn generate(
     };
     append_audit(&engine, &entry).await;
     internal::answer_made(&made)
+}
+
+fn too_many(per_hour: u32, wait: Duration) -> Problem {
+    let detail = format!("more than {per_hour} tenants an hour from your address");
+    Problem::new(Code::RateLimited, detail).retry_after(wait)
 }

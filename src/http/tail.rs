@@ -250,7 +250,7 @@ impl Tail {
 }
 
 impl Reader {
-    /// Whether the key may still be used to read here. A control plane that does not answer ends nobody's stream.
+    /// Whether the key may still be used to read here, and the tenant's plan still has tails. A control plane that does not answer ends nobody's stream.
     async fn may_go_on(&self, engine: &Engine) -> bool {
         let now = engine.clock().now();
         match engine.key(self.tenant, None, self.key).await {
@@ -264,7 +264,7 @@ impl Reader {
             Err(error) => tracing::debug!("a tail's key could not be looked up: {error}"),
         }
         match engine.tenant(self.tenant).await {
-            Ok(tenant) => !tenant.suspended,
+            Ok(tenant) => !tenant.suspended && engine.plans().get(tenant.plan).tail,
             Err(EngineError::NotFound(_)) => false,
             Err(error) => {
                 tracing::debug!("a tail's tenant could not be looked up: {error}");

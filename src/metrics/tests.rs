@@ -108,3 +108,42 @@ fn every_metric_that_the_engine_counts_is_described() {
         );
     }
 }
+
+/// The first two cells of each line of the operating page's table: name and kind.
+fn names_on_the_page() -> Vec<(String, String)> {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operating/metrics.md");
+    let text = fs::read_to_string(page).unwrap();
+    let cells = |line: &str| {
+        let mut cells = line.strip_prefix("| `")?.split('|');
+        let name = cells.next()?.trim().trim_end_matches('`').to_owned();
+        Some((name, cells.next()?.trim().to_owned()))
+    };
+    text.lines().filter_map(cells).collect()
+}
+
+#[test]
+fn the_operating_page_explains_exactly_the_metrics_that_there_are() {
+    let mut there_are: Vec<(String, String)> = DESCRIPTIONS
+        .iter()
+        .map(|(name, kind, _)| {
+            let kind = match kind {
+                Kind::Counter => "counter",
+                Kind::Gauge => "gauge",
+                Kind::Histogram => "histogram",
+            };
+            ((*name).to_owned(), kind.to_owned())
+        })
+        .collect();
+    // Those of the process are not counted, but read when somebody asks.
+    let text = rendered(|| ());
+    let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    for (name, kind) in kinds.filter_map(|line| line.split_once(' ')) {
+        if name.starts_with("process_") {
+            there_are.push((name.to_owned(), kind.to_owned()));
+        }
+    }
+    let mut explained = names_on_the_page();
+    there_are.sort();
+    explained.sort();
+    assert_eq!(explained, there_are);
+}

@@ -1,9 +1,11 @@
 //! What users do from beginning to end.
 
+mod backup;
 mod command_line;
 mod first_start;
 mod main_job;
 mod metrics;
+mod operating;
 mod restarts;
 mod retries;
 mod shutdown;

@@ -169,6 +169,14 @@ impl KeyHash {
 }
 
 impl KeyRecord {
+    /// When the key ends by itself: its time is over, or that which it was given when it was rotated.
+    pub fn ends_at(&self) -> Option<Timestamp> {
+        match (self.expires_at, self.grace_until) {
+            (Some(one), Some(other)) => Some(one.min(other)),
+            (one, other) => one.or(other),
+        }
+    }
+
     /// Says whether the key may be used now, from this address.
     ///
     /// An IPv4 address that comes mapped into IPv6, as dual-stack sockets show it, is the IPv4 address.

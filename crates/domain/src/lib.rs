@@ -13,6 +13,7 @@ pub mod event_id;
 pub mod export;
 pub mod fence;
 pub mod filter;
+pub mod idempotency;
 pub mod ids;
 pub mod json;
 pub mod key;

@@ -1,6 +1,6 @@
 //! Reads the events that clients send.
 //!
-//! A body is read in one pass and its payloads are never copied: they stay slices of the body, byte for byte. Nothing is
+//! A body is read in one pass and its payload stays a slice of it, byte for byte; those of a batch are copied, once. Nothing is
 //! looked up here: whether a workspace exists, whether an event is a duplicate and what a template wants is decided
 //! later. Aliases (`action`, `metadata` …) are understood; a member that is not understood is an error, because
 //! dropping it silently would lose what its sender thinks is kept.

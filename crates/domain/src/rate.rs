@@ -75,6 +75,14 @@ impl Limit {
         }
     }
 
+    /// So many an hour.
+    pub const fn per_hour(count: u32) -> Limit {
+        Limit {
+            count,
+            per: Duration::from_hours(1),
+        }
+    }
+
     /// The period in microseconds; a period shorter than one counts as one.
     fn per_micros(self) -> u128 {
         self.per.as_micros().max(1)

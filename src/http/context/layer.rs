@@ -16,7 +16,7 @@ use actix_web::{
     body::{BodySize, BoxBody, MessageBody as _},
     dev::{Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     http::{
-        Method,
+        ConnectionType, Method,
         header::{
             CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue,
             STRICT_TRANSPORT_SECURITY, X_CONTENT_TYPE_OPTIONS,
@@ -28,15 +28,18 @@ use rand::{RngExt as _, rngs::StdRng};
 use tokio::time::Instant;
 
 use super::{
-    Inner, RequestContext, X_REQUEST_ID,
+    Arrival, Inner, RequestContext, X_REQUEST_ID,
     client_ip::client_ip,
     metering::Metering,
     record::{Answered, record},
 };
-use crate::http::{
-    cors::Cors,
-    problem::{Code, Occurrence, PROBLEM_JSON, Problem},
-    trace::{TRACEPARENT, TraceContext},
+use crate::{
+    http::{
+        cors::Cors,
+        problem::{Code, Occurrence, PROBLEM_JSON, Problem},
+        trace::{TRACEPARENT, TraceContext},
+    },
+    shutdown::Stopping,
 };
 
 const NOSNIFF: HeaderValue = HeaderValue::from_static("nosniff");
@@ -59,6 +62,10 @@ pub(crate) struct RequestLayerOptions {
     pub(crate) is_recording: bool,
     /// The share of fresh traces that are exported.
     pub(crate) sample_ratio: f64,
+    /// By which way requests come.
+    pub(crate) arrival: Arrival,
+    /// Tells that the process ends: every answer is then the last one on its connection.
+    pub(crate) stopping: Stopping,
     /// Makes each worker's own generator.
     pub(crate) random: Arc<dyn Fn() -> StdRng + Send + Sync>,
 }
@@ -204,6 +211,9 @@ impl Worker {
             started_at: Instant::now(),
             caller: std::cell::Cell::new(None),
             standing: std::cell::Cell::new(None),
+            known: std::cell::OnceCell::new(),
+            arrival: self.options.arrival,
+            is_not_here: std::cell::Cell::new(false),
         };
         Arrived {
             context: RequestContext(Rc::new(inner)),
@@ -214,6 +224,10 @@ impl Worker {
     }
 
     fn refuse(&self, request: &ServiceRequest) -> Option<Problem> {
+        // The node that the client asked has looked, and has added headers of its own.
+        if self.options.arrival == Arrival::Carried {
+            return None;
+        }
         let headers = request.headers();
         let bytes: usize = headers
             .iter()
@@ -241,12 +255,19 @@ impl Worker {
         };
         let context = arrived.context.clone();
         self.mark(response.headers_mut(), arrived);
+        if self.options.stopping.has_begun() {
+            let head = response.response_mut().head_mut();
+            head.set_connection_type(ConnectionType::Close);
+        }
         let duration = context.0.started_at.elapsed();
         let request = response.request();
         let route = request.match_pattern();
         let (method, status) = (request.method(), response.status());
-        let mut metering = self.metering.borrow_mut();
-        metering.record(route.as_deref(), method, status, duration);
+        // A request is counted once, where its client asked, and told of on each node that it came to.
+        if self.options.arrival == Arrival::Direct {
+            let mut metering = self.metering.borrow_mut();
+            metering.record(route.as_deref(), method, status, duration);
+        }
         if self.options.is_recording {
             record(&Answered {
                 context: &context,

@@ -22,6 +22,7 @@ use crate::{
         problem::{Code, PROBLEM_JSON},
         trace::TRACEPARENT,
     },
+    shutdown::Stopping,
 };
 
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
@@ -34,6 +35,8 @@ fn options() -> RequestLayerOptions {
         has_tls: false,
         is_recording: true,
         sample_ratio: 1.0,
+        arrival: Arrival::Direct,
+        stopping: Stopping::never(),
         random: Arc::new(|| StdRng::seed_from_u64(7)),
     }
 }
@@ -187,6 +190,19 @@ async fn a_compressed_body_is_refused_unread() {
             (415, "unsupported_media_type".to_owned())
         );
     }
+}
+
+#[actix_web::test]
+async fn a_process_that_ends_asks_for_no_more_on_a_connection() {
+    let ends = RequestLayerOptions {
+        stopping: crate::shutdown::stopping().1,
+        ..options()
+    };
+    let request = || TestRequest::with_uri("/ids").to_request();
+    let response = call_service(&server_of!(ends), request()).await;
+    assert!(!response.response().head().keep_alive());
+    let response = call_service(&server_of!(options()), request()).await;
+    assert!(response.response().head().keep_alive());
 }
 
 #[actix_web::test]

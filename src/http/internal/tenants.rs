@@ -1,4 +1,4 @@
-//! `/internal/tenants`: operators make tenants, see them and change their plans.
+//! `/internal/tenants`: operators make tenants, see them, change their plans and move them between nodes.
 
 use actix_web::{
     HttpRequest,
@@ -33,6 +33,7 @@ use crate::{
 
 const LIST: &str = "tenants";
 const NAME_LENGTH_MAX: usize = 100;
+const NODE_LENGTH_MAX: usize = 255;
 /// Who did it, as the audit log says.
 const ACTOR: &str = "operator";
 
@@ -119,6 +120,28 @@ pub(crate) async fn update_tenant(
     let entry = entry(&engine, id, "tenant.updated", meta, (&request, &context));
     append_audit(&engine, &entry).await;
     answer(&changed)
+}
+
+/// `POST /internal/tenants/{id}/move`: has another node work for the tenant. Any node may be asked; it answers when the tenant
+/// lives there.
+pub(crate) async fn move_tenant(
+    _: Operator,
+    seen: (HttpRequest, RequestContext),
+    id: web::Path<String>,
+    body: RawBody,
+    engine: web::Data<Engine>,
+) -> Answer {
+    let id = tenant_id(&id)?;
+    let mut members = Members::parse(&body.0, &["to"])?;
+    let to = members.text("to", NODE_LENGTH_MAX).value();
+    members.missing("to");
+    members.end()?;
+    let owner = engine.move_tenant(id, &to.unwrap_or_default()).await?;
+    let meta = json!({"node": owner.node});
+    let entry = entry(&engine, id, "tenant.moved", meta, (&seen.0, &seen.1));
+    append_audit(&engine, &entry).await;
+    let moved = json!({"tenant": id, "node": owner.node, "session": owner.id.to_string()});
+    envelope::one(StatusCode::OK, &moved)
 }
 
 fn parse(body: &[u8], region_default: Region) -> Result<TenantInput, Problem> {

@@ -18,7 +18,8 @@ pub(super) struct Reach<'a> {
     permissions: &'a Permissions,
     tier: Tier,
     ip_allow: &'a [IpNet],
-    expires_at: Option<Timestamp>,
+    /// When the key ends by itself.
+    ends_at: Option<Timestamp>,
 }
 
 impl Reach<'_> {
@@ -31,10 +32,10 @@ impl Reach<'_> {
         if per_minute(other.tier) > per_minute(self.tier) {
             return Err("the key would have a higher tier than your own key");
         }
-        let outlives = |own| other.expires_at.is_none_or(|until| until > own);
-        if self.expires_at.is_some_and(outlives) {
+        let outlives = |own| other.ends_at.is_none_or(|until| until > own);
+        if self.ends_at.is_some_and(outlives) {
             return Err(
-                "your own key expires: `expires_at` must be given, and be no later than its own",
+                "your own key ends: `expires_at` must be given, and be no later than its own end",
             );
         }
         let is_within = |net: &IpNet| {
@@ -59,7 +60,7 @@ impl<'a> From<&'a KeyRecord> for Reach<'a> {
             permissions: &key.permissions,
             tier: key.tier,
             ip_allow: &key.ip_allow,
-            expires_at: key.expires_at,
+            ends_at: key.ends_at(),
         }
     }
 }
@@ -70,7 +71,7 @@ impl<'a> From<&'a KeyInput> for Reach<'a> {
             permissions: &key.permissions,
             tier: key.tier,
             ip_allow: &key.ip_allow,
-            expires_at: key.expires_at,
+            ends_at: key.expires_at,
         }
     }
 }
@@ -85,11 +86,11 @@ mod tests {
             texts.iter().map(|text| text.parse().unwrap()).collect()
         };
         let (own_nets, other_nets) = (nets(own.0), nets(other.0));
-        let reach = |ip_allow, expires_at: Option<i64>| Reach {
+        let reach = |ip_allow, ends_at: Option<i64>| Reach {
             permissions: &permissions,
             tier: Tier::None,
             ip_allow,
-            expires_at: expires_at.map(Timestamp::from_micros),
+            ends_at: ends_at.map(Timestamp::from_micros),
         };
         let (own, other) = (reach(&own_nets, own.1), reach(&other_nets, other.1));
         own.covers(&other).is_ok()

@@ -56,8 +56,8 @@ fn running(variables: &[(&str, &str)]) -> Running {
     let Listening {
         server, address, ..
     } = listening.unwrap();
-    let handle = server.handle();
-    actix_rt::spawn(server);
+    let handle = server.server.handle();
+    actix_rt::spawn(server.server);
     Running {
         address,
         handle,
@@ -120,8 +120,8 @@ async fn metrics_are_shown_on_both_listeners() {
     server.handle.stop(false).await;
     let (options, _stopper) = options(&[("TRUNKLINE__METRICS__PORT", "0")]);
     let second = start_metrics(&options).unwrap().unwrap();
-    let (address, handle) = (second.address, second.server.handle());
-    actix_rt::spawn(second.server);
+    let (address, handle) = (second.address, second.server.server.handle());
+    actix_rt::spawn(second.server.server);
     let answer = exchange(address, get("/metrics")).await;
     assert!(
         answer.contains("# TYPE process_uptime_seconds gauge"),

@@ -143,6 +143,24 @@ async fn nobody_signs_up_unless_it_is_allowed() {
 }
 
 #[tokio::test]
+async fn an_address_makes_only_so_many_tenants_an_hour() {
+    let settings = Settings::default()
+        .with("TRUNKLINE__SIGNUP__ENABLED", "true")
+        .with("TRUNKLINE__SIGNUP__PER_ADDRESS_PER_HOUR", "2");
+    let engine = Engine::start_with(settings).await;
+    let sign_up = async || {
+        let body = json!({ "name": "New" });
+        engine.anonymous().post("/api/keys/generate", &body).await
+    };
+    for _ in 0..2 {
+        sign_up().await.ok(201);
+    }
+    let answer = sign_up().await;
+    assert!(answer.header("retry-after").is_some());
+    answer.problem(429, "rate_limited");
+}
+
+#[tokio::test]
 async fn methods_that_older_paths_do_not_have_are_refused() {
     let engine = Engine::start().await;
     let client = engine.client();

@@ -49,6 +49,11 @@ const CALLS: &[(&str, &str, &str)] = &[
     ("keys:manage", "DELETE", "/v1/keys/key_{id}"),
     ("keys:manage", "POST", "/v1/keys/key_{id}/rotate"),
     ("workspaces:read", "GET", "/v1/workspaces"),
+    (
+        "workspaces:read",
+        "GET",
+        "/v1/workspaces/ws_{id}/checkpoint",
+    ),
     ("workspaces:manage", "POST", "/v1/workspaces"),
     ("workspaces:manage", "PATCH", "/v1/workspaces/ws_{id}"),
     ("workspaces:manage", "DELETE", "/v1/workspaces/ws_{id}"),
@@ -257,6 +262,24 @@ async fn a_confined_key_makes_only_keys_that_are_as_confined() {
     }
     let body = json!({ "name": "a", "expires_at": until, "ip_allow": ["127.0.0.1"] });
     near.post("/v1/keys", &body).await.ok(201);
+}
+
+#[tokio::test]
+async fn a_key_in_its_grace_period_makes_no_key_that_outlives_it() {
+    let engine = Engine::start().await;
+    let client = engine.client();
+    let (old, made) = make(&client, json!({ "name": "old", "permissions": ["*"] })).await;
+    let path = format!("/v1/keys/{}/rotate", text(&made, "id"));
+    let rotated = client.post(&path, &json!({ "grace_seconds": 3_600 })).await;
+    assert!(matches!(rotated.status, 200 | 201), "{}", rotated.text());
+    for body in [
+        json!({ "name": "a" }),
+        json!({ "name": "a", "expires_at": "2090-01-01T00:00:00Z" }),
+    ] {
+        old.post("/v1/keys", &body)
+            .await
+            .problem(403, "permission_denied");
+    }
 }
 
 #[tokio::test]

@@ -124,6 +124,25 @@ async fn a_tail_ends_when_its_key_does() {
 }
 
 #[tokio::test]
+async fn a_tail_ends_when_the_plan_has_none_any_more() {
+    let engine = Engine::start().await;
+    let tenant = engine.tenant("shrinks", "growth").await;
+    let mut tail = tenant.client.tail("", None).await;
+    tail.frame().await.unwrap();
+    let smaller = engine
+        .operator()
+        .call(
+            reqwest::Method::PATCH,
+            &format!("/internal/tenants/{}", tenant.id),
+        )
+        .json(&json!({ "plan": "free" }));
+    smaller.await.ok(200);
+    while let Some(frame) = tail.frame().await {
+        assert_eq!(frame.data, None);
+    }
+}
+
+#[tokio::test]
 async fn plans_below_growth_have_no_tail() {
     let engine = Engine::start().await;
     for plan in ["free", "starter"] {

@@ -42,10 +42,11 @@ async fn fill(client: &Client) -> Vec<Value> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_full_disk_is_answered_507_and_service_resumes_when_there_is_room() {
+async fn a_full_disk_of_an_embedded_store_is_answered_507_and_service_resumes_when_there_is_room() {
     let disk = MemoryDisk::mount(DISK_MIB);
     put_ballast(disk.path());
-    let settings = Settings::default().in_folder(&disk.path().join("data"));
+    let folder = disk.path().join("data");
+    let settings = Settings::default().in_folder(&folder).embedded();
     let mut engine = Engine::start_with(settings).await;
     let client = engine.client();
     let sink = Sink::start().await;

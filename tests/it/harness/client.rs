@@ -26,6 +26,7 @@ pub(crate) struct Client {
 pub(crate) struct Call {
     request: reqwest::RequestBuilder,
     what: String,
+    within: Duration,
 }
 
 /// What came back.
@@ -43,11 +44,20 @@ pub(crate) struct Answer {
 impl Client {
     /// A client without a key.
     pub(crate) fn new(base: String) -> Client {
+        Client::built(base, reqwest::Client::builder())
+    }
+
+    /// A client without a key that opens a connection for each call.
+    pub(crate) fn without_keep_alive(base: String) -> Client {
+        Client::built(base, reqwest::Client::builder().pool_max_idle_per_host(0))
+    }
+
+    fn built(base: String, builder: reqwest::ClientBuilder) -> Client {
         // Whoever installed it first does not matter: it is always the same one.
         rustls::crypto::ring::default_provider()
             .install_default()
             .ok();
-        let http = reqwest::Client::builder()
+        let http = builder
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .build()
@@ -96,7 +106,11 @@ impl Client {
         for (name, value) in &self.headers {
             request = request.header(name, value);
         }
-        Call { request, what }
+        Call {
+            request,
+            what,
+            within: TIMEOUT,
+        }
     }
 
     /// Sends one event and answers its receipt.
@@ -152,14 +166,25 @@ impl Call {
         self
     }
 
+    /// Gives up after a while.
+    pub(crate) fn within(mut self, patience: Duration) -> Call {
+        self.within = patience;
+        self
+    }
+
     /// Makes the call; the body is still to come.
     pub(crate) async fn stream(self) -> reqwest::Response {
-        self.request.send().await.expect("the engine answers")
+        self.try_stream().await.expect("the engine answers")
+    }
+
+    /// The same; `Err` if no answer began.
+    pub(crate) async fn try_stream(self) -> Result<reqwest::Response, reqwest::Error> {
+        self.request.send().await
     }
 
     /// Makes the call; `Err` if no whole answer came.
     pub(crate) async fn attempt(self) -> Result<Answer, reqwest::Error> {
-        let response = self.request.timeout(TIMEOUT).send().await?;
+        let response = self.request.timeout(self.within).send().await?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
         let body = response.bytes().await?;

@@ -1,8 +1,8 @@
 //! The engine as a process of its own, with a store of its own, that a test may stop, kill and start again.
 
 use std::{
+    ffi::OsString,
     fs::{self, OpenOptions},
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::{Arc, Mutex},
@@ -17,7 +17,9 @@ use tokio::{
 
 use super::{
     client::{Client, text},
+    ports::free_port,
     process, program,
+    store::Store,
     until::{soon, until},
 };
 
@@ -33,6 +35,7 @@ const LOG_SHOWN_BYTES: usize = 6_000;
 pub(crate) struct Settings {
     variables: Vec<(String, String)>,
     data_dir: Option<PathBuf>,
+    store: Option<Store>,
 }
 
 /// A running engine. Dropping it kills it and deletes its store.
@@ -56,6 +59,8 @@ struct Running {
 pub(crate) struct Tenant {
     /// Its id.
     pub(crate) id: String,
+    /// Its first key.
+    pub(crate) key: String,
     /// Calls the API as this tenant.
     pub(crate) client: Client,
 }
@@ -71,6 +76,17 @@ impl Settings {
     pub(crate) fn in_folder(mut self, folder: &Path) -> Settings {
         self.data_dir = Some(folder.to_owned());
         self
+    }
+
+    /// Keeps the data in this store.
+    pub(crate) fn on(mut self, store: Store) -> Settings {
+        self.store = Some(store);
+        self
+    }
+
+    /// Keeps the data in files, whatever the other tests run on.
+    pub(crate) fn embedded(self) -> Settings {
+        self.on(Store::Embedded)
     }
 }
 
@@ -88,7 +104,8 @@ impl Engine {
     }
 
     /// The same on a store that may have been used before, so that no key may be printed.
-    pub(crate) async fn start_expecting_no_key(settings: Settings) -> Engine {
+    pub(crate) async fn start_expecting_no_key(mut settings: Settings) -> Engine {
+        settings.store.get_or_insert_with(Store::fresh);
         let home = TempDir::new().expect("a folder for the store can be made");
         let mut engine = Engine {
             settings,
@@ -108,6 +125,13 @@ impl Engine {
         panic!("no free port was found");
     }
 
+    /// Starts one more on a store that has a first tenant, whose key is known.
+    pub(crate) async fn join(settings: Settings, key: &str) -> Engine {
+        let mut engine = Engine::start_expecting_no_key(settings).await;
+        key.clone_into(&mut engine.key);
+        engine
+    }
+
     /// Starts it again on the same store and port.
     pub(crate) async fn start_again(&mut self) {
         assert!(self.running.is_none(), "it runs already");
@@ -124,6 +148,7 @@ impl Engine {
             .kill()
             .await
             .expect("one's own process can be killed");
+        self.store().forget_the_dead();
     }
 
     /// Sends SIGTERM.
@@ -181,6 +206,7 @@ impl Engine {
         let id = find_id(&made, "ten_").expect("a new tenant comes with its id");
         Tenant {
             id: id.to_owned(),
+            key: key.to_owned(),
             client: self.anonymous().with_key(key),
         }
     }
@@ -237,6 +263,20 @@ impl Engine {
         own.unwrap_or_else(|| self.home.path().join("data"))
     }
 
+    /// The variables by which commands find its store.
+    pub(crate) fn store_variables(&self) -> Vec<(String, OsString)> {
+        let mut variables = vec![("DATA_DIR".to_owned(), self.data_dir().into_os_string())];
+        let given = self.store().variables().into_iter();
+        variables.extend(given.map(|(name, value)| (name, value.into())));
+        variables
+    }
+
+    /// Where its data are.
+    pub(crate) fn store(&self) -> &Store {
+        let store = self.settings.store.as_ref();
+        store.expect("every engine has one from its start")
+    }
+
     /// A folder that goes when the engine goes.
     pub(crate) fn home(&self) -> &Path {
         self.home.path()
@@ -255,6 +295,7 @@ impl Engine {
             .env("INTERNAL_TOKEN", INTERNAL_TOKEN)
             .env("TRUNKLINE__OUTBOUND__ALLOW", "127.0.0.0/8")
             .env("TRUNKLINE__LOG__REQUESTS", "false")
+            .envs(self.store().variables())
             .envs(self.settings.variables.iter().cloned())
             .stdout(Stdio::piped())
             .stderr(log.expect("the log can be opened"))
@@ -310,14 +351,6 @@ fn gather(output: ChildStdout) -> Arc<Mutex<String>> {
         }
     });
     gathered
-}
-
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there are free ports");
-    listener
-        .local_addr()
-        .expect("a bound socket has an address")
-        .port()
 }
 
 /// The first API key in a text: `ak_`, a slug, `_`, 64 hex digits.

@@ -1,6 +1,6 @@
 //! What the operating system knows of a process, and signals to it.
 
-use std::fs;
+use std::{fs, process};
 
 use tokio::process::Command;
 
@@ -12,6 +12,41 @@ pub(crate) async fn signal(process_id: u32, name: &str) {
         .await
         .expect("`kill` can be run");
     assert!(sent.success(), "the signal {name} could not be sent");
+}
+
+/// Sends a signal to a process that may have ended.
+pub(crate) async fn try_signal(process_id: u32, name: &str) {
+    let mut command = Command::new("kill");
+    command.stderr(process::Stdio::null());
+    command
+        .args([&format!("-{name}"), &process_id.to_string()])
+        .status()
+        .await
+        .expect("`kill` can be run");
+}
+
+/// The same where nothing can be awaited.
+pub(crate) fn signal_now(process_id: u32, name: &str) {
+    process::Command::new("kill")
+        .args([&format!("-{name}"), &process_id.to_string()])
+        .stderr(process::Stdio::null())
+        .status()
+        .ok();
+}
+
+/// The processes that this one has started and that still run.
+pub(crate) fn children(process_id: u32) -> Vec<u32> {
+    let all = fs::read_dir("/proc").expect("the kernel shows its processes");
+    let is_child = |child: &u32| {
+        // The name stands in parentheses and may hold anything; state and parent follow it.
+        let stat = fs::read_to_string(format!("/proc/{child}/stat")).unwrap_or_default();
+        let rest = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+        let parent = rest.split_ascii_whitespace().nth(1);
+        parent == Some(&process_id.to_string())
+    };
+    all.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok())
+        .filter(is_child)
+        .collect()
 }
 
 /// Bytes of memory that a process holds and shares with no file: what it has allocated and touched.

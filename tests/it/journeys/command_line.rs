@@ -1,6 +1,6 @@
 //! The commands: send, tail, listen, keys, tenants, demo, config.
 
-use std::process::Stdio;
+use std::{ffi::OsStr, process::Stdio};
 
 use serde_json::{Value, json};
 use tokio::{
@@ -121,8 +121,11 @@ async fn listen_forwards_signed_events() {
 #[tokio::test]
 async fn operators_make_keys_and_tenants_beside_a_running_engine() {
     let engine = Engine::start().await;
-    let folder = engine.data_dir();
-    let variables = [("DATA_DIR", folder.as_os_str())];
+    let variables = engine.store_variables();
+    let variables: Vec<(&str, &OsStr)> = variables
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_os_str()))
+        .collect();
     let made = program::run(
         &["keys", "create", "--tenant", "default", "--name", "cli"],
         &variables,

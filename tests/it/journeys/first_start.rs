@@ -6,7 +6,7 @@ use serde_json::json;
 use tempfile::TempDir;
 
 use crate::harness::{
-    Engine,
+    Engine, Settings, Store,
     engine::find_key,
     program::{self, program},
     until::soon,
@@ -56,8 +56,8 @@ async fn the_lines_to_try_work_as_they_are_printed() {
 }
 
 #[tokio::test]
-async fn secrets_are_for_the_owner_only() {
-    let engine = Engine::start().await;
+async fn the_secrets_of_an_embedded_store_are_for_the_owner_only() {
+    let engine = Engine::start_with(Settings::default().embedded()).await;
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&engine.data_dir()), 0o700);
     let master_key = engine.data_dir().join("master.key");
@@ -83,15 +83,19 @@ async fn neither_keys_nor_webhook_secrets_are_in_the_store_as_they_are() {
     engine.ended().await;
     let secret = secret.trim_start_matches("whsec_");
     let key = &key[key.len() - 64..];
+    let holds = |bytes: &[u8], needle: &str| {
+        bytes
+            .windows(needle.len())
+            .any(|part| part == needle.as_bytes())
+    };
+    let dump = engine.store().dump();
+    assert!(!holds(&dump, secret) && !holds(&dump, key), "the database");
     for entry in fs::read_dir(engine.data_dir()).unwrap() {
         let path = entry.unwrap().path();
         if path.is_file() {
             let bytes = fs::read(&path).unwrap();
             for needle in [secret, key] {
-                let is_there = bytes
-                    .windows(needle.len())
-                    .any(|part| part == needle.as_bytes());
-                assert!(!is_there, "{} holds a secret", path.display());
+                assert!(!holds(&bytes, needle), "{} has it", path.display());
             }
         }
     }
@@ -99,8 +103,8 @@ async fn neither_keys_nor_webhook_secrets_are_in_the_store_as_they_are() {
 }
 
 #[tokio::test]
-async fn a_second_process_on_the_same_folder_is_refused() {
-    let engine = Engine::start().await;
+async fn a_second_process_on_the_folder_of_an_embedded_store_is_refused() {
+    let engine = Engine::start_with(Settings::default().embedded()).await;
     let folder = engine.data_dir();
     let variables = [("DATA_DIR", folder.as_os_str()), ("PORT", "0".as_ref())];
     let ended = soon("it gives up", program::run(&["serve"], &variables)).await;
@@ -121,8 +125,8 @@ async fn a_wrong_setting_stops_the_start_and_is_named() {
         ),
         ("PORT", "99999", "PORT"),
         ("MASTER_KEY", "short", "MASTER_KEY"),
-        ("DATABASE_URL", "postgres://localhost/x", "DATABASE_URL"),
-        ("NATS_URL", "nats://localhost", "NATS_URL"),
+        ("DATABASE_URL", "mysql://localhost/x", "DATABASE_URL"),
+        ("NATS_URL", "http://localhost", "NATS_URL"),
     ] {
         let variables = [
             ("DATA_DIR", folder.path().as_os_str()),
@@ -140,10 +144,12 @@ async fn a_first_start_that_is_killed_at_any_moment_leaves_nothing_half_done() {
     for round in 0..12_u64 {
         let folder = TempDir::new().unwrap();
         let data = folder.path().join("data");
+        let store = Store::fresh();
         let mut child = program()
             .arg("serve")
             .env("DATA_DIR", &data)
             .env("PORT", "0")
+            .envs(store.variables())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
@@ -152,7 +158,8 @@ async fn a_first_start_that_is_killed_at_any_moment_leaves_nothing_half_done() {
         let moment = std::time::Duration::from_millis(round * 15);
         tokio::time::timeout(moment, child.wait()).await.ok();
         child.kill().await.unwrap();
-        let settings = crate::harness::Settings::default().in_folder(&data);
+        store.forget_the_dead();
+        let settings = Settings::default().in_folder(&data).on(store);
         let engine = Engine::start_expecting_no_key(settings).await;
         engine.anonymous().get("/health").await.ok(200);
         let made = engine

@@ -30,6 +30,23 @@ fn record() -> KeyRecord {
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(192, 0, 2, 7));
 
 #[test]
+fn a_rotated_key_ends_with_its_grace_or_its_own_time_whichever_comes_first() {
+    let ends_at = |expires_at: Option<i64>, grace_until: Option<i64>| {
+        let key = KeyRecord {
+            expires_at: expires_at.map(at),
+            grace_until: grace_until.map(at),
+            ..record()
+        };
+        key.ends_at()
+    };
+    assert_eq!(ends_at(None, None), None);
+    assert_eq!(ends_at(Some(5), None), Some(at(5)));
+    assert_eq!(ends_at(None, Some(3)), Some(at(3)));
+    assert_eq!(ends_at(Some(5), Some(3)), Some(at(3)));
+    assert_eq!(ends_at(Some(5), Some(7)), Some(at(5)));
+}
+
+#[test]
 fn a_key_reads_back_from_what_it_shows() {
     let key = ApiKey::make("my-co", &[0xab; 32]).unwrap();
     assert_eq!(key.reveal(), format!("ak_my-co_{}", "ab".repeat(32)));

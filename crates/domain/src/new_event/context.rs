@@ -29,7 +29,7 @@ pub(crate) enum Place {
 
 /// The state of one reader.
 pub(crate) struct Context<'a> {
-    /// What payloads are slices of.
+    /// What a payload that came alone is a slice of.
     pub(crate) body: &'a Bytes,
     /// How much may be sent.
     pub(crate) limits: &'a Limits,
@@ -114,8 +114,17 @@ impl<'a> Context<'a> {
     /// Takes a payload, which must be a part of the body.
     pub(crate) fn check_payload<E: de::Error>(&mut self, payload: &[u8]) -> Result<Bytes, E> {
         match self.limits.check_payload(payload) {
-            Ok(()) => Ok(self.body.slice_ref(payload)),
+            Ok(()) => Ok(self.taken(payload)),
             Err((code, detail)) => Err(self.fail(code, detail)),
+        }
+    }
+
+    /// A payload that came alone stays a slice of its body. One of many is copied: as a slice it would keep the whole batch
+    /// in memory for as long as it is kept itself.
+    fn taken(&self, payload: &[u8]) -> Bytes {
+        match self.place {
+            Place::Body => self.body.slice_ref(payload),
+            Place::Item { .. } => Bytes::copy_from_slice(payload),
         }
     }
 

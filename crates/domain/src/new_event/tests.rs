@@ -75,6 +75,23 @@ fn a_payload_is_a_part_of_the_body() {
 }
 
 #[test]
+fn an_event_of_a_batch_does_not_keep_the_batch_in_memory() {
+    let body = bytes(r#"[{"type":"a","payload":[1]},{"type":"b","payload":[2]}]"#);
+    let Ok(Input::Batch(drafts)) = parse_many(&body, &Limits::default()) else {
+        panic!("a batch was expected");
+    };
+    for (draft, payload) in drafts.into_iter().zip(["[1]", "[2]"]) {
+        let draft = draft.unwrap();
+        assert_eq!(draft.payload, payload);
+        assert!(!body.as_ptr_range().contains(&draft.payload.as_ptr()));
+    }
+    let lines = bytes("{\"type\":\"a\",\"payload\":[1]}\n");
+    let drafts = parse_ndjson(&lines, &Limits::default()).unwrap();
+    let payload = &drafts[0].as_ref().unwrap().payload;
+    assert!(!lines.as_ptr_range().contains(&payload.as_ptr()));
+}
+
+#[test]
 fn aliases_are_understood() {
     for (kind, payload) in [
         ("action", "metadata"),
