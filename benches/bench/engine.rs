@@ -69,6 +69,28 @@ impl Engines {
             .tempdir_in(&self.data_root)
             .context("make a folder for the engine's store")?;
         let key = self.first_start(folder.path(), settings).await?;
+        self.start_in(folder, key, settings).await
+    }
+
+    /// Starts one more engine on stores that another one has made; `key` is what that one printed.
+    pub(crate) async fn join(
+        &self,
+        key: &str,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Engine> {
+        let folder = tempfile::Builder::new()
+            .prefix("trunkline-bench-")
+            .tempdir_in(&self.data_root)
+            .context("make a folder for the engine")?;
+        self.start_in(folder, key.to_owned(), settings).await
+    }
+
+    async fn start_in(
+        &self,
+        folder: TempDir,
+        key: String,
+        settings: &[(&str, &str)],
+    ) -> anyhow::Result<Engine> {
         let address = free_address().await?;
         let errors = match &self.log {
             None => Stdio::null(),

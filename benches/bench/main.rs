@@ -8,6 +8,7 @@
 )]
 
 mod args;
+mod bare_postgres;
 mod bodies;
 mod clock;
 mod engine;
@@ -19,6 +20,7 @@ mod roles;
 mod rounds;
 mod rows;
 mod scale;
+mod servers;
 mod stats;
 mod wire;
 

@@ -1,11 +1,13 @@
 //! The rows of the benchmark, and what they share. Each sets its scene, measures, and clears up.
 
 mod batch;
+mod cluster;
 mod delivery;
 mod flat_out;
 mod ingest;
 mod latency;
 mod memory;
+mod postgres;
 mod readers;
 mod sink;
 mod tail;
@@ -43,6 +45,12 @@ pub(crate) enum RowId {
     Latency,
     /// Memory at rest.
     Memory,
+    /// Ingest with the stores on PostgreSQL against bare inserts.
+    PostgresIngest,
+    /// Delivery with the stores on PostgreSQL against the bare HTTP client.
+    PostgresDelivery,
+    /// Three nodes against one.
+    Cluster,
 }
 
 impl Bench {
@@ -71,7 +79,7 @@ impl Bench {
 
 impl RowId {
     /// Every row, in the order of their numbers.
-    const ALL: [RowId; 8] = [
+    const ALL: [RowId; 11] = [
         RowId::Ingest,
         RowId::Batch,
         RowId::Delivery,
@@ -80,6 +88,9 @@ impl RowId {
         RowId::Unmatched,
         RowId::Latency,
         RowId::Memory,
+        RowId::PostgresIngest,
+        RowId::PostgresDelivery,
+        RowId::Cluster,
     ];
 
     /// The rows with these numbers; all of them if none is given.
@@ -101,6 +112,9 @@ impl RowId {
             RowId::Unmatched => 6,
             RowId::Latency => 7,
             RowId::Memory => 8,
+            RowId::PostgresIngest => 9,
+            RowId::PostgresDelivery => 10,
+            RowId::Cluster => 11,
         }
     }
 
@@ -116,6 +130,9 @@ impl RowId {
             RowId::Unmatched => Box::pin(unmatched::run(bench, row)).await,
             RowId::Latency => Box::pin(latency::run(bench, row)).await,
             RowId::Memory => Box::pin(memory::run(bench, row)).await,
+            RowId::PostgresIngest => Box::pin(postgres::ingest(bench, row)).await,
+            RowId::PostgresDelivery => Box::pin(postgres::delivery(bench, row)).await,
+            RowId::Cluster => Box::pin(cluster::run(bench, row)).await,
         }
     }
 }

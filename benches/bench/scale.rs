@@ -49,7 +49,7 @@ impl Scale {
         tails: 1_000,
         tail_events: 2_000,
         idle_webhooks: 10_000,
-        idle_tenants: 1_000,
+        idle_tenants: 3_000,
         cache_batches: 500,
         forgotten: Duration::from_secs(30),
         latency: Duration::from_secs(5),

@@ -1,19 +1,40 @@
 //! `trunkline migrate`: brings the schemas of the configured store up to date, and says what was done.
 //!
-//! A server does the same by itself when it starts. Refuses a schema that is newer than this program.
+//! A server does the same by itself when it starts. Refuses a schema that is newer than this program. With `--from` and `--to`
+//! it carries an embedded installation over to PostgreSQL instead.
+
+mod carry_over;
+
+use std::path::PathBuf;
 
 use clap::Args;
 
 use super::{Failure, Global, print};
-use crate::assemble::{self, MigratedDatabase};
+use crate::{
+    assemble::{self, MigratedDatabase},
+    config::ServerUrl,
+};
 
 /// The arguments of `trunkline migrate`.
 #[derive(Debug, Args)]
-pub(crate) struct Arguments {}
+pub(crate) struct Arguments {
+    /// Carries an embedded installation over instead: `sqlite:DATA_DIR`. No server may run on it; it is not changed.
+    #[arg(long, value_name = "SQLITE", requires = "to", value_parser = carry_over::source)]
+    from: Option<PathBuf>,
+    /// Where to: `postgres://USER:PASSWORD@HOST/DATABASE`, a database that holds nothing, or what an earlier run left.
+    #[arg(long, value_name = "POSTGRES", requires = "from", value_parser = carry_over::target)]
+    to: Option<ServerUrl>,
+    /// Shows what was carried over as one JSON object.
+    #[arg(long, requires = "from")]
+    json: bool,
+}
 
 /// Migrates.
-pub(crate) fn run(global: &Global, _: &Arguments) -> Result<(), Failure> {
+pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<(), Failure> {
     let settings = global.load()?.settings;
+    if let (Some(from), Some(to)) = (&arguments.from, &arguments.to) {
+        return carry_over::run(&settings, from, to, arguments.json);
+    }
     super::block_on(async {
         for step in assemble::migrations(&settings).map_err(Failure::assemble)? {
             let done = step.run().await.map_err(Failure::assemble)?;

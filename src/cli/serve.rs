@@ -12,6 +12,7 @@ use std::{
 use actix_web::web::ServiceConfig;
 use anyhow::Context as _;
 use clap::Args;
+use outbound::Connection;
 use tokio::time::Instant;
 
 use super::{Failure, Global, print};
@@ -30,6 +31,8 @@ use crate::{
 
 /// How long the log may take to be written at the end.
 const LOG_ENDS_WITHIN: Duration = Duration::from_secs(5);
+/// How long a start waits for the way to other nodes. Without it the node begins with what it can do alone.
+const BUS_UP_WITHIN: Duration = Duration::from_secs(2);
 /// What the engine gets at the end even if requests took all the time that there was.
 const ENGINE_ENDS_WITHIN_MIN: Duration = Duration::from_secs(1);
 
@@ -101,6 +104,7 @@ impl Serving {
         let configure = configure(&node, &given.settings);
         let answering = answer_others(&node, &options, configure.clone())
             .context("start the threads that answer other nodes")?;
+        find_others(&node).await;
         let listening = server::start(&options, configure).context("start the server")?;
         let url = first_start::url_to_call(listening.address, listening.has_tls);
         tracing::info!(
@@ -177,6 +181,18 @@ impl Serving {
         let outcome = shutdown::run(servers, stopper, within, end, flush).await;
         node.end();
         Ok(outcome.context("serve")?)
+    }
+}
+
+/// Waits for the way to other nodes, so that the first requests for what they hold are not refused.
+async fn find_others(node: &Node) {
+    let Some(bus) = &node.bus else {
+        return;
+    };
+    let mut connections = bus.connections();
+    let up = connections.wait_for(|connection| matches!(connection, Connection::Up(_)));
+    if tokio::time::timeout(BUS_UP_WITHIN, up).await.is_err() {
+        tracing::warn!("there is no way to other nodes yet: serving what this node can do alone");
     }
 }
 

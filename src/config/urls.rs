@@ -132,9 +132,8 @@ impl TryFrom<String> for Nats {
             return Ok(Nats::None);
         }
         let fits = |server: &str| {
-            Url::parse(server.trim()).is_ok_and(|url| {
-                matches!(url.scheme(), "nats" | "tls" | "ws" | "wss") && url.has_host()
-            })
+            Url::parse(server.trim())
+                .is_ok_and(|url| matches!(url.scheme(), "nats" | "tls") && url.has_host())
         };
         if text.split(',').all(fits) {
             Ok(Nats::Servers(ServerUrl(Secret::new(&text))))
@@ -267,7 +266,7 @@ mod tests {
         for good in ["nats://h:4222", "nats://u:p@h, tls://t@h:1"] {
             assert!(matches!(nats(good), Ok(Nats::Servers(_))), "{good}");
         }
-        for bad in ["h:4222", "http://h", "nats://h,", "nats:h"] {
+        for bad in ["h:4222", "http://h", "ws://h", "nats://h,", "nats:h"] {
             assert!(nats(bad).is_err(), "{bad}");
         }
     }

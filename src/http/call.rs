@@ -83,14 +83,15 @@ impl Call {
         text.parse().map_err(|_other_form| Problem::not_found(what))
     }
 
-    /// Does `work` once for each idempotency key.
-    pub(crate) async fn once(
-        &self,
-        key: &IdempotencyKey,
-        body: &Bytes,
-        work: impl Future<Output = Answer>,
-    ) -> Answer {
-        idempotency::once(&self.caller, key, body, &self.engine, work).await
+    /// Does `work` once for each idempotency key. Boxed, because a change asks a lot of others and its future is large.
+    pub(crate) fn once<'a>(
+        &'a self,
+        key: &'a IdempotencyKey,
+        body: &'a Bytes,
+        work: impl Future<Output = Answer> + 'a,
+    ) -> Pin<Box<dyn Future<Output = Answer> + 'a>> {
+        let once = idempotency::once(&self.caller, key, body, &self.engine, work);
+        Box::pin(once)
     }
 
     /// The workspace that a body names at `pointer`; it must be the tenant's, and one that the key sees.

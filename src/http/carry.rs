@@ -34,6 +34,9 @@ pub(crate) enum Needs {
     OwnerAgain,
     /// Where the tenant lives, and the answer waits for somebody outside.
     OwnerSlow,
+    /// Where the tenant lives, whose actors know most; it changes nothing, and if nobody there can be reached, the stores know
+    /// enough of the answer.
+    OwnerOrHere,
 }
 
 /// What is needed to carry requests. One for all workers.
@@ -62,7 +65,7 @@ impl Carrier {
 
     fn within(&self, needs: Needs) -> Duration {
         match needs {
-            Needs::Anywhere | Needs::Owner | Needs::OwnerAgain => self.within,
+            Needs::Anywhere | Needs::Owner | Needs::OwnerAgain | Needs::OwnerOrHere => self.within,
             Needs::OwnerSlow => self.slow_within,
         }
     }
@@ -72,8 +75,9 @@ impl Carrier {
 pub(crate) fn route(carrier: Option<&Arc<Carrier>>, needs: Needs, route: Route) -> Route {
     match (carrier, needs) {
         (None, _) | (Some(_), Needs::Anywhere) => route,
-        (Some(carrier), Needs::Owner | Needs::OwnerAgain | Needs::OwnerSlow) => {
-            route.wrap(AtOwner::new(Arc::clone(carrier), needs))
-        }
+        (
+            Some(carrier),
+            Needs::Owner | Needs::OwnerAgain | Needs::OwnerSlow | Needs::OwnerOrHere,
+        ) => route.wrap(AtOwner::new(Arc::clone(carrier), needs)),
     }
 }

@@ -27,6 +27,7 @@ use super::{
     idempotency::IdempotencyKey,
     listing,
     problem::{Code, Problem},
+    slug::Slug,
 };
 
 const LIST: &str = "workspaces";
@@ -186,8 +187,10 @@ async fn find(call: &Call) -> Result<Workspace, Problem> {
         let id = call.named("id", "workspace")?;
         call.engine().workspace(call.tenant(), id).await?
     } else {
+        // What cannot be a slug is not asked for: stores differ in the texts that they take.
+        let slug: String = call.named::<Slug>("id", "workspace")?.into();
         call.engine()
-            .workspace_by_slug(call.tenant(), &text)
+            .workspace_by_slug(call.tenant(), &slug)
             .await?
     };
     call.caller().confine(Some(found.id))?;

@@ -1,6 +1,7 @@
 //! What users do from beginning to end.
 
 mod backup;
+mod carry_over;
 mod command_line;
 mod first_start;
 mod main_job;

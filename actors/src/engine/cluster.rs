@@ -298,8 +298,12 @@ impl Workshop for Inner {
     }
 
     fn start(&self, tenant: TenantId) {
-        // A tenant whose webhooks are at work needs no actor of its own for that.
-        if self.tenants.is_running(&tenant) || !self.board.has_tenant(tenant) {
+        // A tenant whose webhooks are at work needs no actor of its own for that. What the board says of one that is not held is
+        // left from when it was: its webhooks' actors were stopped.
+        if self.tenants.is_running(&tenant)
+            || !self.board.has_tenant(tenant)
+            || !self.placement.is_held(tenant)
+        {
             self.tenants.poke(&tenant);
         }
     }

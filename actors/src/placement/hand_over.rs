@@ -132,7 +132,7 @@ impl Shared {
             Ok(Some(fence)) => {
                 info!(tenant.id = %tenant, fence = fence.get(), "{tenant} was given to session {to} under fence {fence}");
                 self.board.forget_tenant(tenant);
-                self.holds.parted(tenant);
+                self.parted(tenant);
                 let to = to.to_string();
                 self.tell(&Topic::Changes, SharedChange::Place(tenant));
                 self.tell(&Topic::Nodes, NodeNews::Given { tenant, to });

@@ -110,7 +110,8 @@ impl Shared {
         if !session.lost() {
             return;
         }
-        let count = self.holds.lose(session);
+        let lost = self.holds.lose(session);
+        let count = lost.len();
         *self.session.write() = None;
         self.session_told.send_replace(None);
         self.doubtful.lock().clear();
@@ -118,6 +119,8 @@ impl Shared {
         error!(session.id = %session.id(), count, "session {} is lost, and with it {count} tenants: all work for them stops", session.id());
         if let Some(household) = self.household() {
             household.evict(None);
+            // Of those that nothing used at this moment no user tells that it has gone.
+            lost.into_iter().for_each(|tenant| household.unheld(tenant));
         }
     }
 
@@ -131,7 +134,7 @@ impl Shared {
             warn!(session.id = %session.id(), %error, "session {} was not ended: what it held is free when its time is over: {error}", session.id());
         }
         session.lost();
-        self.holds.lose(&session);
+        drop(self.holds.lose(&session));
     }
 }
 

@@ -209,6 +209,18 @@ impl Holds {
         Some(parting)
     }
 
+    /// Keeps everybody here from claiming a tenant of which nothing is known, until [`Holds::parted`]. Those who come
+    /// meanwhile wait for as long as the answer lives. `None` if something goes on with the tenant.
+    pub(super) fn reserve(&self, tenant: TenantId) -> Option<watch::Sender<Option<NotHeld>>> {
+        let mut slots = self.slots.lock();
+        if slots.contains_key(&tenant) {
+            return None;
+        }
+        let (done, told) = watch::channel(None);
+        slots.insert(tenant, Slot::Departing(told));
+        Some(done)
+    }
+
     /// What was begun with [`Holds::part`] has ended: nothing is held any more.
     pub(super) fn parted(&self, tenant: TenantId) {
         self.slots.lock().remove(&tenant);
@@ -225,14 +237,13 @@ impl Holds {
         self.slots.lock().insert(tenant, Slot::Ours(ours));
     }
 
-    /// A session is lost, and with it all that was held under it. Answers how many tenants that were.
-    pub(super) fn lose(&self, session: &Arc<Session>) -> usize {
+    /// A session is lost, and with it all that was held under it. Answers which tenants that were.
+    pub(super) fn lose(&self, session: &Arc<Session>) -> Vec<TenantId> {
+        let is_lost =
+            |slot: &Slot| matches!(slot, Slot::Ours(ours) if Arc::ptr_eq(&ours.session, session));
         let mut slots = self.slots.lock();
-        let before = slots.len();
-        slots.retain(
-            |_, slot| !matches!(slot, Slot::Ours(ours) if Arc::ptr_eq(&ours.session, session)),
-        );
-        before - slots.len()
+        let lost = slots.extract_if(|_, slot| is_lost(slot));
+        lost.map(|(tenant, _)| tenant).collect()
     }
 }
 

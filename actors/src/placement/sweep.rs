@@ -23,8 +23,6 @@ use crate::region::RegionLogs;
 const LOOKS: u32 = 3;
 /// Nodes that hear the same good-bye do not all look at the same moment: they spread over this part of the lease time.
 const JITTER: u32 = 30;
-/// Tenants that the control plane is asked about at once.
-const ASKED_AT_ONCE: usize = 500;
 
 /// Where work is found, and who does it.
 pub(crate) trait Workshop: Send + Sync + 'static {
@@ -97,27 +95,22 @@ async fn sweep(weak: Weak<Shared>, workshop: Weak<dyn Workshop>) {
 impl Shared {
     async fn look_for_work(self: &Arc<Self>, workshop: &dyn Workshop) -> Result<(), StoreError> {
         self.settle_doubts().await;
-        let logs = workshop.logs();
-        let mut not_here = Vec::new();
-        for region in logs.regions() {
-            for tenant in logs.get(region).tenants_with_work().await? {
-                if self.holds.knows(tenant) {
-                    // Whoever held it before may have written since we looked last.
-                    workshop.start(tenant);
-                } else {
-                    not_here.push(tenant);
-                }
-            }
-        }
+        let own = self.own_session();
+        let not_here = self.with_work_elsewhere(workshop).await;
+        let owners = self.control.owners_of(&not_here).await?;
         let mut free = Vec::new();
-        for some in not_here.chunks(ASKED_AT_ONCE) {
-            free.extend(self.control.without_owner(some).await?);
+        for tenant in not_here {
+            match owners.get(&tenant) {
+                None => free.push(tenant),
+                // It was given to us, and the news of it was lost: nobody else will ever take it.
+                Some(owner) if Some(*owner) == own => workshop.start(tenant),
+                Some(_) => {}
+            }
         }
         if free.is_empty() {
             return Ok(());
         }
         let sessions = self.control.live_sessions().await?;
-        let own = self.session.read().as_ref().map(|session| session.id());
         let held_by = |is_meant: &dyn Fn(&NodeSession) -> bool| -> u64 {
             let meant = sessions.iter().filter(|session| is_meant(session));
             meant.map(|session| session.leases).sum()
@@ -141,6 +134,31 @@ impl Shared {
         Ok(())
     }
 
+    /// Tenants with work of which nothing is known here. Those that are held are told to look what there is to do.
+    async fn with_work_elsewhere(&self, workshop: &dyn Workshop) -> Vec<TenantId> {
+        let logs = workshop.logs();
+        let mut elsewhere = Vec::new();
+        for region in logs.regions() {
+            let found = match logs.get(region).tenants_with_work().await {
+                Ok(found) => found,
+                // The other regions' tenants need not wait for this one.
+                Err(error) => {
+                    warn!(%region, %error, "tenants with work in {region} could not be looked for: {error}");
+                    continue;
+                }
+            };
+            for tenant in found {
+                if self.holds.knows(tenant) {
+                    // Whoever held it before may have written since we looked last.
+                    workshop.start(tenant);
+                } else {
+                    elsewhere.push(tenant);
+                }
+            }
+        }
+        elsewhere
+    }
+
     fn sweep_again_later(self: &Arc<Self>) {
         let weak = Arc::downgrade(self);
         let pause = self.ttl / JITTER * 2;
@@ -159,19 +177,24 @@ impl Shared {
             return;
         };
         for tenant in doubtful {
+            self.doubtful.lock().remove(&tenant);
+            // A claim that is on its way, or has come through, has made the doubt pointless. And none may come through between
+            // the look at the lease and its release, which would then take it from under the claimer.
+            let Some(_reserved) = self.holds.reserve(tenant) else {
+                continue;
+            };
             let key = LeaseKey::Tenant(tenant);
             let settled = match self.control.owner(&key).await {
-                // A claim that is on its way, or has come through, has made the doubt pointless.
-                _ if self.holds.knows(tenant) => Ok(true),
                 Ok(Some(owner)) if owner.session == session.id() => {
                     self.control.release(owner.session, &key, owner.fence).await
                 }
                 Ok(_) => Ok(true),
                 Err(error) => Err(error),
             };
-            if settled.is_ok() {
-                self.doubtful.lock().remove(&tenant);
+            if settled.is_err() {
+                self.doubtful.lock().insert(tenant);
             }
+            self.parted(tenant);
         }
     }
 }

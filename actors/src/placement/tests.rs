@@ -1,5 +1,6 @@
 //! Several nodes on one control plane and one log: who holds what, and what becomes of those who do not any more.
 
+mod lost_news;
 mod stand;
 
 use std::sync::{Arc, atomic::Ordering};

@@ -22,6 +22,7 @@ use tracing::warn;
 
 use super::{Stage, TenantActor};
 use crate::{
+    placement::Standing,
     registry::Registry,
     webhook::WebhookActor,
     webhook_board::{WebhookBoard, WebhookKey},
@@ -233,6 +234,11 @@ impl TenantActor {
         let mark = ready
             .dispatcher
             .mark(self.tenant, fence, &self.shared.board);
+        // Asked only now: the board is cleared no sooner than the hold is lost, and a cleared board says of every webhook that it
+        // has nothing to do.
+        if ready.hold.standing() == Standing::Lost {
+            return;
+        }
         let touched = std::mem::take(&mut ready.dispatcher.touched);
         let (regions, region) = (self.shared.regions.clone(), ready.region);
         let part = Write::Dispatch(mark.clone());

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use actix::prelude::*;
-use domain::{event::Event, fence::Fence};
+use domain::{event::Event, fence::Fence, position::Position};
 use tracing::{info, warn};
 
 use super::{Depart, Stage, TenantActor};
@@ -67,7 +67,7 @@ impl TenantActor {
                 return;
             };
             match head {
-                Ok(head) if ready.is_idle() && head > ready.feed.head() => {
+                Ok(head) if ready.is_idle() && ready.is_behind(head) => {
                     info!(tenant.id = %actor.tenant, %head, "the log of {} has grown without its owner: loading it anew", actor.tenant);
                     actor.stage = Stage::Loading;
                     actor.load(ctx);
@@ -82,6 +82,12 @@ impl TenantActor {
 }
 
 impl super::Ready {
+    /// Whether the log goes on after what was shown and matched here. The feed alone does not say: a follower that has not
+    /// ended yet may have shown what another node wrote, and then nobody has matched it.
+    pub(super) fn is_behind(&self, head: Position) -> bool {
+        head > self.feed.head() || head > self.dispatcher.dispatched()
+    }
+
     /// Whether nothing is numbered that is not on disk.
     fn is_idle(&self) -> bool {
         self.pending.is_empty() && self.flying.is_empty() && !self.is_failing

@@ -127,7 +127,7 @@ impl TenantActor {
         let Stage::Ready(ready) = &mut self.stage else {
             return;
         };
-        if head > ready.feed.head() {
+        if ready.is_behind(head) {
             // Written by somebody else, or by a commit that reported failure: it must be matched and shown all the same.
             // A fresh load does both.
             self.stage = Stage::Loading;

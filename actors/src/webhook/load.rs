@@ -66,7 +66,13 @@ impl WebhookActor {
                 actor.gone(ctx);
                 actor.release(ctx);
             }
-            Err(EngineError::OwnerUnreachable { .. }) => actor.not_held(ctx),
+            // While it is only uncertain whether this node may work, nobody else takes the tenant, and nobody would start this
+            // actor again.
+            Err(EngineError::OwnerUnreachable { .. })
+                if !actor.shared.placement.is_held(actor.key.tenant) =>
+            {
+                actor.not_held(ctx);
+            }
             Err(error) => {
                 warn!(webhook.id = %actor.key, %error, "webhook {} could not be loaded: {error}", actor.key);
                 let pause = AGAIN_FIRST.saturating_mul(1 << actor.load_failures.min(8));

@@ -24,13 +24,16 @@ const AT_LEAST: f64 = 0.5;
 /// Events of the round that is not measured.
 const WARM_UP_EVENTS: u64 = 1_000;
 
-/// One of the two lines.
-struct Shape {
-    name: &'static str,
-    endpoints: usize,
+/// One line.
+pub(super) struct Shape {
+    /// Its name.
+    pub(super) name: &'static str,
+    /// Webhooks that get every event.
+    pub(super) endpoints: usize,
     /// Deliveries in flight to each endpoint.
-    in_flight: usize,
-    events: u64,
+    pub(super) in_flight: usize,
+    /// Events of a backlog.
+    pub(super) events: u64,
 }
 
 pub(super) async fn run(bench: &Bench, row: u8) -> anyhow::Result<Vec<Line>> {
@@ -50,13 +53,20 @@ pub(super) async fn run(bench: &Bench, row: u8) -> anyhow::Result<Vec<Line>> {
     ];
     let mut lines = Vec::new();
     for shape in shapes {
-        lines.push(measure(bench, row, &shape).await?);
+        lines.push(measure(bench, row, &shape, &[], AT_LEAST).await?);
     }
     Ok(lines)
 }
 
-async fn measure(bench: &Bench, row: u8, shape: &Shape) -> anyhow::Result<Line> {
-    let engine = bench.engines.start(&[]).await?;
+/// Measures one line with an engine of its own, which gets these settings.
+pub(super) async fn measure(
+    bench: &Bench,
+    row: u8,
+    shape: &Shape,
+    settings: &[(&str, &str)],
+    at_least: f64,
+) -> anyhow::Result<Line> {
+    let engine = bench.engines.start(settings).await?;
     let sink = Sink::start().await?;
     let webhooks = create(&engine, &sink, shape).await?;
     let endpoints = u64::try_from(shape.endpoints)?;
@@ -84,7 +94,7 @@ async fn measure(bench: &Bench, row: u8, shape: &Shape) -> anyhow::Result<Line> 
     )
     .await?;
     engine.stop().await?;
-    Ok(Line::compared(row, shape.name, "posts/s", rounds, AT_LEAST))
+    Ok(Line::compared(row, shape.name, "posts/s", rounds, at_least))
 }
 
 async fn create(engine: &Engine, sink: &Sink, shape: &Shape) -> anyhow::Result<Vec<String>> {

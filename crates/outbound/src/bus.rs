@@ -73,7 +73,7 @@ pub type Handler = Arc<dyn Fn(Bytes) -> BoxFuture<'static, Bytes> + Send + Sync>
 /// Why there is no answer, or no bus.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum BusError {
-    /// Nobody serves under this name. The request was not carried out.
+    /// Nobody serves under this name, or not any more. The request was not carried out.
     #[error("nobody answers there")]
     NoResponder,
     /// No answer came in time, or the connection was lost first. Whether the request was carried out is unknown.

@@ -26,7 +26,7 @@ use crate::{
     dial::{Dialler, Origin},
     guard::{Guard, Refusal},
     host_limit::HostLimit,
-    link::Reply,
+    link::{Broken, Reply},
     metering::Metering,
     pool::Pool,
     post_error::PostError,
@@ -244,16 +244,29 @@ impl Inner {
     async fn send(&self, post: Post) -> Result<Answer, PostError> {
         let origin = Origin::of(&post.url)?;
         let tenant = post.tenant;
-        let request = self.request(post)?;
-        let mut link = match self.pool.take(&origin) {
-            Some(link) => link,
-            None => self.dialler.dial(tenant, &origin).await?,
-        };
-        let reply = link.exchange(request).await?;
-        if reply.is_reusable {
-            self.pool.keep(&origin, link);
+        let mut request = self.request(post)?;
+        let mut idle = self.pool.take(&origin);
+        loop {
+            let is_used = idle.is_some();
+            let mut link = match idle.take() {
+                Some(link) => link,
+                None => self.dialler.dial(tenant, &origin).await?,
+            };
+            match link.exchange(request).await {
+                Ok(reply) => {
+                    if reply.is_reusable {
+                        self.pool.keep(&origin, link);
+                    }
+                    return Ok(self.answer(reply));
+                }
+                // Targets close idle connections when they like. As nothing was sent, a new one may carry it.
+                Err(Broken {
+                    unsent: Some(unsent),
+                    ..
+                }) if is_used => request = unsent,
+                Err(broken) => return Err(broken.error),
+            }
         }
-        Ok(self.answer(reply))
     }
 
     fn answer(&self, reply: Reply) -> Answer {

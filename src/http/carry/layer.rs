@@ -121,7 +121,15 @@ impl AtOwner {
             body: Body::Coming(payload),
         };
         if !context.is_carried() {
-            return carry_out(&mut trip).await;
+            return match carry_out(&mut trip).await {
+                Err(problem)
+                    if self.needs == Needs::OwnerOrHere
+                        && problem.code() == Code::OwnerUnreachable =>
+                {
+                    Ok(trip.handled().await)
+                }
+                outcome => outcome,
+            };
         }
         // Carried once, a request is carried out here or not at all: else it could go round in circles.
         let tried = match trip.engine.locate(tenant).await {
@@ -176,15 +184,10 @@ where
     }
 
     async fn here(&mut self) -> Result<Tried<ServiceResponse>, Problem> {
-        let payload = match self.needs {
-            Needs::OwnerAgain => Payload::from(self.body().await?),
-            Needs::Anywhere | Needs::Owner | Needs::OwnerSlow => self.payload(),
-        };
-        let request = ServiceRequest::from_parts(self.request.clone(), payload);
-        let response = match self.service.call(request).await {
-            Ok(response) => response,
-            Err(error) => ServiceResponse::from_err(error, self.request.clone()),
-        };
+        if self.needs == Needs::OwnerAgain {
+            self.body().await?;
+        }
+        let response = self.handled().await;
         if self.needs == Needs::OwnerAgain && lives_elsewhere(&response) {
             return Ok(Tried::NotThere(unreachable()));
         }
@@ -193,14 +196,15 @@ where
 
     async fn there(&mut self, session: &str) -> Result<Tried<ServiceResponse>, Problem> {
         let Some(bus) = self.bus else {
-            return Ok(Tried::NotThere(unreachable()));
+            // There is no way to any other node: looking further would change nothing.
+            return Err(unreachable());
         };
         let written = self.written().await?;
         match bus.request(session, written, self.within).await {
             Ok(answer) => self.heard(answer),
-            Err(BusError::NoResponder | BusError::Disconnected | BusError::Refused) => {
-                Ok(Tried::NotThere(unreachable()))
-            }
+            Err(BusError::NoResponder | BusError::Refused) => Ok(Tried::NotThere(unreachable())),
+            // Looking further would find nobody: it would only gather requests that wait, and ask the stores for nothing.
+            Err(BusError::Disconnected) => Err(unreachable()),
             Err(BusError::Busy) => Err(Problem::new(
                 Code::Overloaded,
                 "too many requests are on their way to the node that is responsible for this tenant",
@@ -212,6 +216,20 @@ where
             Err(error @ (BusError::Name(_) | BusError::Address(_) | BusError::Tls(_))) => {
                 Err(Problem::internal(&error))
             }
+        }
+    }
+}
+
+impl<S> Trip<'_, S>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = Error>,
+{
+    /// What the handler on this node answers.
+    async fn handled(&mut self) -> ServiceResponse {
+        let request = ServiceRequest::from_parts(self.request.clone(), self.payload());
+        match self.service.call(request).await {
+            Ok(response) => response,
+            Err(error) => ServiceResponse::from_err(error, self.request.clone()),
         }
     }
 }

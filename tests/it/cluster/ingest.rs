@@ -65,6 +65,8 @@ pub(super) enum Fate {
         status: u16,
         /// The code.
         code: String,
+        /// What was said about it.
+        detail: String,
         /// Whether it was said when to come again.
         has_retry_after: bool,
     },
@@ -204,7 +206,12 @@ impl fmt::Display for Attempt {
         write!(f, "event {number} of tenant {tenant} on node {node}: ")?;
         match &self.fate {
             Fate::Acknowledged { id, position } => write!(f, "{id} at {position:?}"),
-            Fate::Refused { status, code, .. } => write!(f, "{status} {code}"),
+            Fate::Refused {
+                status,
+                code,
+                detail,
+                ..
+            } => write!(f, "{status} {code}: {detail}"),
             Fate::NotSent => f.write_str("not sent"),
             Fate::Unknown { error } => f.write_str(error),
         }
@@ -229,6 +236,7 @@ impl Fate {
         Fate::Refused {
             status: answer.status,
             code,
+            detail: text(&problem, "detail").to_owned(),
             has_retry_after: answer.header("retry-after").is_some(),
         }
     }

@@ -78,6 +78,15 @@ pub(super) fn longest_silence(attempts: &[Attempt], since: Instant) -> Duration 
     longest
 }
 
+/// The refusals, in words.
+pub(super) fn refusals(attempts: &[Attempt]) -> Vec<String> {
+    attempts
+        .iter()
+        .filter(|attempt| matches!(attempt.fate, Fate::Refused { .. }))
+        .map(ToString::to_string)
+        .collect()
+}
+
 /// How attempts ended, counted.
 pub(super) fn summary(attempts: &[Attempt]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();

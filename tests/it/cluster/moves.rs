@@ -25,6 +25,7 @@ async fn a_rolling_restart_answers_every_request() {
     }
     let attempts = stand.finish().await;
     judge::assert_all_answered(&attempts);
+    eprintln!("refused: {:#?}", judge::refusals(&attempts));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -23,6 +23,7 @@ const PORTS_TRIED_MAX: usize = 10;
 pub(crate) struct Database {
     server: String,
     name: String,
+    number: u32,
 }
 
 /// A server that a test may stop, kill and freeze. Ends when it is dropped.
@@ -44,7 +45,11 @@ impl Database {
         });
         let number = MADE.fetch_add(1, Ordering::Relaxed);
         let name = format!("it_{}_{number}", std::process::id());
-        let database = Database { server, name };
+        let database = Database {
+            server,
+            name,
+            number,
+        };
         // A process with the same id may have been killed before it could tidy up.
         query(&database.server, &database.drop_statement());
         let create = format!("CREATE DATABASE {} TEMPLATE template0", database.name);
@@ -56,6 +61,11 @@ impl Database {
     pub(crate) fn url(&self) -> String {
         let (server, _database) = self.server.rsplit_once('/').expect("a URL with a database");
         format!("{server}/{}", self.name)
+    }
+
+    /// A master key for the engines on it, which no other database has.
+    pub(crate) fn master_key(&self) -> String {
+        format!("{:032x}{:032x}", std::process::id(), self.number)
     }
 
     fn drop_statement(&self) -> String {

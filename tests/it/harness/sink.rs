@@ -157,6 +157,8 @@ impl Sink {
     /// Opens a connection of the test's own; answers its number. Connections are taken in the order in which they were
     /// opened, so whatever had one before this has a lower number.
     pub(crate) async fn mark(&self) -> u64 {
+        // An earlier connection may have had the port that this one will have.
+        let earlier = self.shared.peers.lock().expect("not poisoned").len();
         let stream = TcpStream::connect(self.addr)
             .await
             .expect("the receiver listens");
@@ -166,8 +168,8 @@ impl Sink {
         let what = "the receiver has taken the mark";
         let number = until(what, async || {
             let peers = self.shared.peers.lock().expect("not poisoned");
-            // The last one: an earlier connection may have had the same port.
-            peers.iter().rposition(|peer| *peer == own)
+            let later = peers.iter().skip(earlier).position(|peer| *peer == own);
+            later.map(|index| earlier + index)
         })
         .await;
         u64::try_from(number).expect("a count fits")

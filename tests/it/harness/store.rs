@@ -8,9 +8,6 @@ use super::postgres::{self, Database, query};
 
 /// The variable that chooses.
 const CHOICE: &str = "TRUNKLINE_TEST_STORE";
-/// Nodes that share a database share the master key. Whatever 64 hex digits do.
-pub(crate) const MASTER_KEY: &str =
-    "6d61737465722d6b65792d6f662d74686520656e67696e652d756e6465722d74";
 /// Forgets that anybody runs on the database.
 const FORGET_SESSIONS: &str = "
     DO $$ BEGIN
@@ -46,7 +43,7 @@ impl Store {
             Store::Embedded | Store::Given => Vec::new(),
             Store::Postgres(database) => vec![
                 ("DATABASE_URL".to_owned(), database.url()),
-                ("MASTER_KEY".to_owned(), MASTER_KEY.to_owned()),
+                ("MASTER_KEY".to_owned(), database.master_key()),
             ],
         }
     }

@@ -177,7 +177,16 @@ impl Shared {
             }
         }
         self.board.forget_tenant(tenant);
+        self.parted(tenant);
+    }
+
+    /// Nothing is held any more, so the tenant's readers here need somebody who follows its owner. A follower that began when
+    /// the last user went may have ended since, because the tenant was still held then.
+    pub(in crate::placement) fn parted(&self, tenant: TenantId) {
         self.holds.parted(tenant);
+        if let Some(household) = self.household() {
+            household.unheld(tenant);
+        }
     }
 
     /// Somebody else holds the tenant, whatever our session says.

@@ -32,6 +32,8 @@ pub(super) enum Kind {
     Refused,
     /// It was done, but the answer is too large to be told.
     Unspeakable,
+    /// Nothing was done, because the node is about to end.
+    Leaving,
 }
 
 /// One piece of a message.
@@ -57,12 +59,13 @@ pub(super) enum Unreadable {
 }
 
 impl Kind {
-    const ALL: [Kind; 5] = [
+    const ALL: [Kind; 6] = [
         Kind::Request,
         Kind::Answer,
         Kind::Busy,
         Kind::Refused,
         Kind::Unspeakable,
+        Kind::Leaving,
     ];
 
     fn code(self) -> u8 {
@@ -72,6 +75,7 @@ impl Kind {
             Kind::Busy => 3,
             Kind::Refused => 4,
             Kind::Unspeakable => 5,
+            Kind::Leaving => 6,
         }
     }
 }

@@ -206,6 +206,7 @@ fn take(link: &Link, message: Message) {
                 Added::Full | Added::Lost => asked.end(token, Err(BusError::AnswerLost)),
             }
         }
+        Kind::Leaving => asked.end(token, Err(BusError::NoResponder)),
         Kind::Busy => asked.end(token, Err(BusError::Busy)),
         Kind::Refused => asked.end(token, Err(BusError::Refused)),
         Kind::Request | Kind::Unspeakable => asked.end(token, Err(BusError::AnswerLost)),

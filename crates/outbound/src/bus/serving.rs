@@ -24,11 +24,11 @@ use super::{
 /// How long a request may take, whatever whoever asks says.
 const WITHIN_MAX: Duration = Duration::from_secs(120);
 
-/// A node that answers; it stops to take requests when this is dropped. Those in flight are answered nevertheless.
+/// A node that answers; it takes no more requests when this is dropped. Those in flight are answered nevertheless, and
+/// whoever asks meanwhile is told that nothing was done.
 pub struct Serving {
+    link: Arc<Link>,
     stop: Arc<Notify>,
-    slots: Arc<Semaphore>,
-    slots_max: u32,
     task: JoinHandle<()>,
 }
 
@@ -37,8 +37,20 @@ struct Server {
     link: Arc<Link>,
     handler: Handler,
     slots: Arc<Semaphore>,
+    slots_max: u32,
+    stage: Stage,
     /// By where the answer is wanted, which no two requests have in common.
     halves: Assembly<String>,
+}
+
+/// What becomes of new requests.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// They are carried out.
+    Open,
+    /// They are told to go elsewhere. To say so is better than to hear nothing: what is under way when a subscription ends
+    /// is lost, and then nobody knows whether it was carried out.
+    Leaving,
 }
 
 /// Begins to answer. The receiver hears when the subscription was handed to the client.
@@ -53,30 +65,25 @@ pub(super) fn start(
     let (subscribed, waiting) = oneshot::channel();
     let stop = Arc::new(Notify::new());
     let slots_max = u32::try_from(in_flight_max.min(Semaphore::MAX_PERMITS)).unwrap_or(u32::MAX);
-    let slots = Arc::new(Semaphore::new(slots_max as usize));
     let server = Server {
         link: Arc::clone(link),
         handler,
-        slots: Arc::clone(&slots),
+        slots: Arc::new(Semaphore::new(slots_max as usize)),
+        slots_max,
+        stage: Stage::Open,
         halves: Assembly::new(Limits::default()),
     };
     let (serving_link, stopped) = (Arc::clone(link), Arc::clone(&stop));
     let task = link.runtime.spawn(async move {
-        let slots = Arc::clone(&server.slots);
-        let serving = async {
-            server.run(subject, subscribed, &stopped).await;
-            // Whoever waits for an answer is told that there is somebody, until all are answered.
-            drop(slots.acquire_many(slots_max).await);
-        };
+        // Whoever waits for an answer is told that there is somebody, until all are answered.
         tokio::select! {
-            () = serving => {}
+            () = server.run(subject, subscribed, &stopped) => {}
             () = answer_probes(&serving_link, alive) => {}
         }
     });
     let serving = Serving {
+        link: Arc::clone(link),
         stop,
-        slots,
-        slots_max,
         task,
     };
     Ok((serving, waiting))
@@ -88,8 +95,8 @@ impl Serving {
         self.stop.notify_one();
         let drained = async {
             let ended = (&mut self.task).await;
-            let idle = self.slots.acquire_many(self.slots_max).await;
-            ended.is_ok() && idle.is_ok()
+            // The last answers may not have reached the server yet.
+            ended.is_ok() && self.link.settle(within).await
         };
         timeout(within, drained).await.unwrap_or(false)
     }
@@ -122,6 +129,8 @@ impl Server {
         // Whoever started it may have stopped waiting.
         subscribed.send(()).ok();
         self.take_until(&mut requests, stop).await;
+        self.stage = Stage::Leaving;
+        self.take_until_idle(&mut requests).await;
         // What was delivered before the server heard of the end is answered still.
         if requests.drain().await.is_ok() {
             while let Some(message) = requests.next().await {
@@ -147,6 +156,22 @@ impl Server {
         }
     }
 
+    async fn take_until_idle(&mut self, requests: &mut Subscriber) {
+        let slots = Arc::clone(&self.slots);
+        let idle = slots.acquire_many(self.slots_max);
+        tokio::pin!(idle);
+        loop {
+            tokio::select! {
+                // It is never closed.
+                _ = &mut idle => return,
+                message = requests.next() => match message {
+                    Some(message) => self.take(message),
+                    None => return,
+                },
+            }
+        }
+    }
+
     fn take(&mut self, message: Message) {
         let Some(reply) = message.reply else {
             self.link.metering.dropped(Dropped::Unreadable, 1);
@@ -160,6 +185,9 @@ impl Server {
                 return self.tell(reply, Kind::Refused);
             }
         };
+        if self.stage == Stage::Leaving {
+            return self.tell(reply, Kind::Leaving);
+        }
         let within = piece.within.min(WITHIN_MAX);
         match self.halves.add(&reply.to_string(), piece, Instant::now()) {
             Added::Whole(body) => match Arc::clone(&self.slots).try_acquire_owned() {

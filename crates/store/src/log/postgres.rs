@@ -33,6 +33,7 @@ use domain::{
 };
 
 use parking_lot::Mutex;
+use tokio_postgres::{Client, Error};
 
 use self::{
     connect::{Purpose, Server},
@@ -94,6 +95,27 @@ impl PostgresLog {
     ) -> Result<Migrated, StoreError> {
         schema::prepare(&Server::new(options, region)?, region).await
     }
+
+    /// Opens one connection to the server, in no schema and without a limit on its statements: for the carry-over.
+    pub(crate) async fn connect(options: &PostgresOptions) -> Result<Client, StoreError> {
+        Server::new(options, Region::Au)?.connect().await
+    }
+
+    /// Makes the partitions of the months between two moments: for events that are carried over.
+    pub(crate) async fn make_months(&self, oldest: Timestamp, newest: Timestamp) {
+        let (first, last) = (oldest.to_chrono(), newest.to_chrono());
+        for month in Month::between(first, last) {
+            if let Err(error) = schema::make_partitions(&self.server, month).await {
+                // The last partition takes what fits no month.
+                tracing::warn!(%error, "no partition was made for older events: {error}");
+            }
+        }
+    }
+}
+
+/// Sorts an error of a statement into what the caller does about it.
+pub(crate) fn sorted(error: Error) -> StoreError {
+    failure::store_error(error)
 }
 
 /// Answers for a tenant that has never written here, or goes on with its number.

@@ -9,14 +9,16 @@ use tokio::sync::Semaphore;
 use super::{LONG, connected, fresh_prefix, reverse};
 use crate::bus::{BusError, Handler, frame::MESSAGE_BYTES_MAX};
 
-/// Answers when the test lets it, one request for each permit, and says so when it begins.
+/// Answers when the test lets it, one request for each permit, and says so when it begins. `more` is answered at once.
 fn held(begun: &Arc<Semaphore>, go_on: &Arc<Semaphore>) -> Handler {
     let (begun, go_on) = (Arc::clone(begun), Arc::clone(go_on));
     Arc::new(move |request| {
         begun.add_permits(1);
         let go_on = Arc::clone(&go_on);
         async move {
-            go_on.acquire().await.unwrap().forget();
+            if request != "more" {
+                go_on.acquire().await.unwrap().forget();
+            }
             request
         }
         .boxed()
@@ -140,9 +142,34 @@ async fn a_node_that_leaves_answers_what_it_has_taken() {
     });
     once(&begun).await;
     let draining = tokio::spawn(serving.drain(LONG));
-    // Requests that arrive before the server heard of the leaving are taken still.
+    // Requests that arrive before the node heard that it leaves are carried out still.
+    go_on.add_permits(1);
+    let mut number = 0;
+    while let Ok(answer) = one.request("two", "more".into(), LONG).await {
+        assert_eq!(answer, "more");
+        number += 1;
+    }
+    assert!(number < 1_000);
+    assert_eq!(asked.await.unwrap().unwrap(), "abc");
+    assert!(draining.await.unwrap());
+    let answer = one.request("two", "late".into(), LONG).await;
+    assert_eq!(answer, Err(BusError::NoResponder));
+}
+
+#[tokio::test]
+async fn whoever_asks_a_node_that_leaves_is_told_at_once() {
+    let prefix = fresh_prefix();
+    let (one, two) = (connected(&prefix).await, connected(&prefix).await);
+    let (begun, go_on) = (closed(), closed());
+    let serving = two.serve("two", 8, held(&begun, &go_on)).await.unwrap();
+    let asked = tokio::spawn({
+        let one = one.clone();
+        async move { one.request("two", "abc".into(), LONG).await }
+    });
+    once(&begun).await;
+    let draining = tokio::spawn(serving.drain(LONG));
+    // The first is still in flight.
     loop {
-        go_on.add_permits(1);
         match one.request("two", "more".into(), LONG).await {
             Err(BusError::NoResponder) => break,
             answered => assert_eq!(answered.unwrap(), "more"),

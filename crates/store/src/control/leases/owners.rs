@@ -1,6 +1,6 @@
 //! Who owns what: looked up by any node, without a lock. An answer may be old by the time it arrives.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use domain::{fence::Fence, ids::TenantId};
 use sqlx::{AssertSqlSafe, any::AnyRow};
@@ -99,20 +99,32 @@ impl Control {
 
     /// Of these tenants, those that no session that lives owns; in the order in which they were given.
     pub async fn without_owner(&self, tenants: &[TenantId]) -> Result<Vec<TenantId>, StoreError> {
-        let mut free = Vec::new();
-        for chunk in tenants.chunks(LOOKED_UP_AT_ONCE) {
-            let owned = self.database.patiently(self.owned(chunk)).await?;
-            free.extend(chunk.iter().filter(|tenant| !owned.contains(tenant)));
-        }
-        Ok(free)
+        let owners = self.owners_of(tenants).await?;
+        let free = tenants.iter().filter(|tenant| !owners.contains_key(tenant));
+        Ok(free.copied().collect())
     }
 
-    async fn owned(&self, tenants: &[TenantId]) -> Result<HashSet<TenantId>, StoreError> {
+    /// Of these tenants, those that a session that lives owns, and which one.
+    pub async fn owners_of(
+        &self,
+        tenants: &[TenantId],
+    ) -> Result<HashMap<TenantId, SessionId>, StoreError> {
+        let mut owners = HashMap::new();
+        for chunk in tenants.chunks(LOOKED_UP_AT_ONCE) {
+            owners.extend(self.database.patiently(self.owners_of_some(chunk)).await?);
+        }
+        Ok(owners)
+    }
+
+    async fn owners_of_some(
+        &self,
+        tenants: &[TenantId],
+    ) -> Result<Vec<(TenantId, SessionId)>, StoreError> {
         let places: Vec<String> = (2..tenants.len() + 2)
             .map(|place| format!("${place}"))
             .collect();
         let sql = format!(
-            "SELECT leases.key
+            "SELECT leases.key, leases.session
              FROM   leases
              JOIN   node_sessions ON node_sessions.id = leases.session
              WHERE  leases.kind = $1
@@ -130,7 +142,8 @@ impl Control {
             .fetch_all(&mut self.database.reader().await?)
             .await
             .or_fail()?;
-        rows.iter().map(|row| parsed(row, "key")).collect()
+        let owner = |row| Ok((parsed(row, "key")?, parsed(row, "session")?));
+        rows.iter().map(owner).collect()
     }
 }
 

@@ -11,6 +11,8 @@ use super::failure::store_error;
 
 /// Months that are made ahead of the present one.
 const AHEAD: u32 = 2;
+/// Months for which partitions are made after the fact.
+const BACK_MAX: u32 = 120;
 
 /// One month of events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +40,24 @@ impl Month {
     /// The month itself and those that are made ahead.
     pub(super) fn and_ahead(self) -> impl Iterator<Item = Month> {
         (0..=AHEAD).map(move |months| self.plus(months))
+    }
+
+    /// Months from which on to make ahead, so that every month between two moments is made. What is further back
+    /// than [`BACK_MAX`] months belongs to a clock that jumped, and stays in the last partition.
+    pub(super) fn between(
+        oldest: DateTime<Utc>,
+        newest: DateTime<Utc>,
+    ) -> impl Iterator<Item = Month> {
+        let last = Month::of(newest);
+        let bound = last.first_day.checked_sub_months(Months::new(BACK_MAX));
+        let first_day = Month::of(oldest).first_day;
+        let first = Month {
+            first_day: bound.map_or(first_day, |bound| first_day.max(bound)),
+        };
+        (0..)
+            .step_by(AHEAD as usize + 1)
+            .map(move |months| first.plus(months))
+            .take_while(move |month| month.first_day <= last.first_day)
     }
 
     /// Its partition.
@@ -109,5 +129,22 @@ mod tests {
             ["events_2026_11", "events_2026_12", "events_2027_01"]
         );
         assert_eq!(month.begins_at(), 1_793_491_200_000_000);
+    }
+
+    #[test]
+    fn every_month_between_two_moments_is_made_but_none_of_a_clock_that_jumped() {
+        let made = |oldest: &str| -> Vec<String> {
+            let newest = "2026-11-21T00:00:00Z".parse().unwrap();
+            let months = Month::between(oldest.parse().unwrap(), newest);
+            months
+                .flat_map(Month::and_ahead)
+                .map(Month::table)
+                .collect()
+        };
+        assert_eq!(made("2026-11-01T00:00:00Z").len(), 3);
+        let year = made("2026-02-28T00:00:00Z");
+        assert_eq!((&*year[0], year.len()), ("events_2026_02", 12));
+        assert!(year.contains(&"events_2026_11".to_owned()));
+        assert_eq!(made("1970-01-01T00:00:00Z")[0], "events_2016_11");
     }
 }
