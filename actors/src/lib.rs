@@ -5,8 +5,8 @@
 pub mod auth;
 pub mod engine;
 pub mod feed;
-pub mod recent;
 pub mod placement;
+pub mod recent;
 pub mod region;
 pub mod registry;
 pub mod tenant;

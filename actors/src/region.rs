@@ -1,15 +1,16 @@
-//! The actor of one region: gathers whatever has come while the last commit ran and writes it as one transaction.
+//! The actor of one region: gathers whatever has come while the last commit ran and writes it as one transaction. A store
+//! that can have several under way gets them, of different tenants.
 //!
 //! Decides when to write, never what. Holds nothing that is not either written or still owed an answer, so its death costs
 //! the writers in flight an error and nobody anything else.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
 };
 
 use actix::prelude::*;
-use domain::region::Region;
+use domain::{ids::TenantId, region::Region};
 use store::{
     StoreError,
     log::{RegionLog, Write, WriteError},
@@ -26,7 +27,10 @@ pub struct RegionActor {
     region: Region,
     log: Arc<dyn RegionLog>,
     queue: VecDeque<Waiting>,
-    is_writing: bool,
+    /// Commits under way.
+    writing: usize,
+    /// Whose parts they hold: a tenant's parts are written one commit after the other.
+    busy: HashSet<TenantId>,
     /// Dropped last: its death notice tells the registry.
     _lifeline: Lifeline<RegionActor>,
 }
@@ -60,17 +64,23 @@ impl RegionActor {
             region,
             log,
             queue: VecDeque::new(),
-            is_writing: false,
+            writing: 0,
+            busy: HashSet::new(),
             _lifeline: lifeline,
         }
     }
 
     fn write_next(&mut self, ctx: &mut Context<Self>) {
-        if self.is_writing || self.queue.is_empty() {
+        if self.writing >= self.log.commits_at_once() {
             return;
         }
-        self.is_writing = true;
         let (parts, replies) = self.take_commit();
+        if parts.is_empty() {
+            return;
+        }
+        self.writing += 1;
+        let tenants: HashSet<TenantId> = parts.iter().map(Write::tenant).collect();
+        self.busy.extend(&tenants);
         metrics::histogram!("commit_parts", "region" => self.region.name())
             .record(f64::from(u32::try_from(parts.len()).unwrap_or(u32::MAX)));
         let log = Arc::clone(&self.log);
@@ -80,21 +90,29 @@ impl RegionActor {
             metrics::histogram!("commit_seconds", "region" => actor.region.name())
                 .record(started_at.elapsed().as_secs_f64());
             answer(replies, outcomes);
-            actor.is_writing = false;
+            actor.writing -= 1;
+            actor.busy.retain(|tenant| !tenants.contains(tenant));
             actor.write_next(ctx);
         }));
     }
 
     fn take_commit(&mut self) -> (Vec<Write>, Vec<Reply<WriteOutcome>>) {
         let (mut parts, mut replies, mut rows) = (Vec::new(), Vec::new(), 0);
-        while let Some(waiting) = self.queue.pop_front() {
+        let mut later = VecDeque::new();
+        while rows < COMMIT_ROWS_MAX
+            && let Some(waiting) = self.queue.pop_front()
+        {
+            if self.busy.contains(&waiting.part.tenant()) {
+                later.push_back(waiting);
+                continue;
+            }
             rows += rows_of(&waiting.part);
             parts.push(waiting.part);
             replies.push(waiting.reply);
-            if rows >= COMMIT_ROWS_MAX {
-                break;
-            }
         }
+        // In front of what was not looked at: the order within each tenant stays.
+        later.append(&mut self.queue);
+        self.queue = later;
         (parts, replies)
     }
 }

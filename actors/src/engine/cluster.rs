@@ -118,7 +118,13 @@ impl Engine {
         let to = target.to_string();
         match self.inner.control.owner(&key).await? {
             Some(owner) if owner.session == target => {}
-            Some(owner) if Some(owner.session) == own => self.give(tenant, target).await?,
+            Some(owner) if Some(owner.session) == own => {
+                // Goes on to its end even if whoever asked for it has gone away: half given, deliveries would stay stopped.
+                let engine = self.clone();
+                let giving = async move { engine.give(tenant, target).await };
+                let given = self.inner.outside.spawn(giving).await;
+                given.map_err(|error| EngineError::Unavailable(error.to_string()))??;
+            }
             Some(_) => placement.tell_nodes(NodeNews::Wanted { tenant, by: to }),
             None if Some(target) == own => {
                 placement.hold(tenant).await?;
@@ -309,7 +315,23 @@ impl Workshop for Inner {
     }
 }
 
+impl Inner {
+    /// Lets a tenant's deliveries that are in flight end. Answers whether they have.
+    async fn drain(&self, tenant: TenantId, until: Instant) -> bool {
+        let keys = self.webhooks.keys().into_iter();
+        let draining = keys
+            .filter(|key| key.tenant == tenant)
+            .map(|key| async move { self.webhooks.ask(&key, |reply| Drain { reply }).await });
+        let drained = join_all(draining.collect::<Vec<_>>());
+        tokio::time::timeout_at(until, drained).await.is_ok()
+    }
+}
+
 impl Settler for Inner {
+    fn calm(&self, tenant: TenantId, until: Instant) -> BoxFuture<'_, ()> {
+        self.drain(tenant, until).map(drop).boxed()
+    }
+
     fn settle(&self, tenant: TenantId, until: Instant) -> BoxFuture<'_, ()> {
         async move {
             if self.tenants.is_running(&tenant) {
@@ -322,12 +344,7 @@ impl Settler for Inner {
                 }
             }
             self.tenants.evict(|key| *key == tenant);
-            let keys = self.webhooks.keys().into_iter();
-            let draining = keys
-                .filter(|key| key.tenant == tenant)
-                .map(|key| async move { self.webhooks.ask(&key, |reply| Drain { reply }).await });
-            let drained = join_all(draining.collect::<Vec<_>>());
-            if tokio::time::timeout_at(until, drained).await.is_err() {
+            if !self.drain(tenant, until).await {
                 warn!(tenant.id = %tenant, "deliveries of {tenant} were still in flight: they will be made again");
             }
             self.webhooks.evict(|key| key.tenant == tenant);

@@ -30,12 +30,17 @@ use outbound::bus::Topic;
 const AT_ONCE: usize = 32;
 /// How often it is looked whether the last user of a hold has gone.
 const LOOK_EVERY: Duration = Duration::from_millis(2);
+/// How long its actors have for what is in flight when nobody gets the tenant any more.
+const SETTLED_WITHIN: Duration = Duration::from_secs(2);
 /// How long those users have who were stopped.
 const STOPPED_WITHIN: Duration = Duration::from_secs(1);
 
 /// Brings a tenant's actors to rest; answers when they are gone, at the latest at the deadline. It has work if somebody
 /// should go on with it at once.
 pub(crate) trait Settler: Send + Sync + 'static {
+    /// Lets deliveries come to their end, and begins no further one, while everything else goes on: an endpoint that hangs
+    /// holds up nobody who wants something of the tenant. Answers at the latest at the deadline.
+    fn calm(&self, tenant: TenantId, until: Instant) -> BoxFuture<'_, ()>;
     /// See the trait.
     fn settle(&self, tenant: TenantId, until: Instant) -> BoxFuture<'_, ()>;
     /// Whether there is something to do for the tenant without being asked.
@@ -117,11 +122,15 @@ impl Shared {
         settler: &dyn Settler,
         until: Instant,
     ) -> Result<(), NotHeld> {
+        settler.calm(tenant, until).await;
         let Some(parting) = self.holds.part(tenant, None, false) else {
             return Ok(());
         };
-        settler.settle(tenant, until).await;
-        until_unused(&parting, until.max(Instant::now() + STOPPED_WITHIN)).await;
+        // From here on everybody waits who wants something of the tenant.
+        settler
+            .settle(tenant, Instant::now() + SETTLED_WITHIN)
+            .await;
+        until_unused(&parting, Instant::now() + STOPPED_WITHIN).await;
         parting.void();
         let Some(to) = to else {
             self.release(tenant, parting).await;

@@ -189,6 +189,16 @@ impl Dispatcher {
             self.marked_with_work.remove(no);
         }
     }
+
+    /// Nobody knows whether the mark was written: the next one says again what it said. A webhook that may rest in the store
+    /// must not pass for one that is known there to have work, or its next event would be lost with this node.
+    fn unsure(&mut self, mark: &Dispatch, touched: HashSet<WebhookNo>) {
+        self.touched.extend(touched);
+        for no in &mark.rested {
+            self.marked_with_work.remove(no);
+            self.touched.insert(*no);
+        }
+    }
 }
 
 /// What the dispatcher needs to know of a webhook.
@@ -253,10 +263,51 @@ impl TenantActor {
                 Err(WriteError::Fenced { held }) => return actor.fenced(held),
                 Err(error) => {
                     warn!(tenant.id = %actor.tenant, %error, "the dispatch mark was not written: {error}");
-                    ready.dispatcher.touched.extend(touched);
+                    ready.dispatcher.unsure(&mark, touched);
                 }
             }
             actor.mark_later(ctx);
         }));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::ids::WebhookId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const NO: WebhookNo = WebhookNo(7);
+
+    fn mark(dispatcher: &Dispatcher, board: &WebhookBoard) -> (Vec<WebhookNo>, Vec<WebhookNo>) {
+        let tenant = TenantId::from_uuid(Uuid::nil());
+        let mark = dispatcher.mark(tenant, Fence::FIRST, board);
+        let woken = mark.woken.iter().map(|(no, _)| *no).collect();
+        (woken, mark.rested)
+    }
+
+    #[test]
+    fn a_webhook_whose_rest_may_be_written_is_woken_by_the_next_mark() {
+        let (mut dispatcher, board) = (Dispatcher::default(), WebhookBoard::default());
+        let tenant = TenantId::from_uuid(Uuid::nil());
+        let key = WebhookKey {
+            tenant,
+            no: NO,
+            id: WebhookId::from_uuid(Uuid::nil()),
+        };
+        dispatcher.put(Hook {
+            key,
+            workspace: None,
+            events: TypeFilter::default(),
+            after: Position::ZERO,
+        });
+        dispatcher.marked_with_work.insert(NO);
+        let lost = dispatcher.mark(tenant, Fence::FIRST, &board);
+        assert_eq!(lost.rested, [NO]);
+        dispatcher.unsure(&lost, HashSet::new());
+        assert_eq!(mark(&dispatcher, &board), (vec![], vec![NO]));
+        board.matched(key, Position::new(3));
+        assert_eq!(mark(&dispatcher, &board), (vec![NO], vec![]));
     }
 }

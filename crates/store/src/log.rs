@@ -43,6 +43,11 @@ pub trait RegionLog: Send + Sync + 'static {
     /// A part that fails takes nothing of another tenant's with it. `Err` means that nothing at all was written.
     async fn commit(&self, parts: &[Write]) -> Result<Vec<Result<(), WriteError>>, StoreError>;
 
+    /// How many commits it pays to have under way at the same time. No two of them may hold parts of the same tenant.
+    fn commits_at_once(&self) -> usize {
+        1
+    }
+
     // What a tenant's actor needs at its start.
 
     /// The last position of the tenant's log; `Position::ZERO` for a tenant that has none.

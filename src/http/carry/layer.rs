@@ -24,7 +24,7 @@ use outbound::{Bus, BusError};
 
 use super::{
     Carrier, Needs,
-    search::{Tried, Ways, carry_out, unknown_fate, unreachable},
+    search::{Tried, Ways, answered, carry_out, unknown_fate, unreachable},
     wire::{self, Answered, WrittenAnswer, WrittenRequest},
 };
 use crate::http::{
@@ -107,7 +107,19 @@ impl AtOwner {
     where
         S: Service<ServiceRequest, Response = ServiceResponse<BoxBody>, Error = Error>,
     {
-        let (engine, context, caller) = auth::authenticate(&request).await?;
+        let (engine, context, caller) = match auth::authenticate(&request).await {
+            Ok(known) => known,
+            Err(problem) => {
+                // A node that is going, or is cut off, cannot tell who asks: another one may, and nothing was done here.
+                if let Ok(context) = RequestContext::of(&request)
+                    && context.is_carried()
+                    && problem.code() == Code::StoreUnavailable
+                {
+                    context.set_not_here();
+                }
+                return Err(problem);
+            }
+        };
         let tenant = caller.tenant.id;
         context.set_known(caller);
         let mut trip = Trip {
@@ -200,7 +212,9 @@ where
             return Err(unreachable());
         };
         let written = self.written().await?;
-        match bus.request(session, written, self.within).await {
+        let asked = bus.request(session, written, self.within);
+        let doubt = || self.engine.forget_place(self.tenant);
+        match answered(asked, doubt).await {
             Ok(answer) => self.heard(answer),
             Err(BusError::NoResponder | BusError::Refused) => Ok(Tried::NotThere(unreachable())),
             // Looking further would find nobody: it would only gather requests that wait, and ask the stores for nothing.

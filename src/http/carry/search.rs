@@ -2,15 +2,18 @@
 //!
 //! Decides how often and how long. Sends nothing itself, and never tries again what may have been done.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use actors::placement::Place;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::http::problem::{Code, Problem};
 
 /// How long a tenant is looked for. As a rule it is found at once; a hand-over takes a moment.
 const LOOK_FOR: Duration = Duration::from_secs(4);
+/// How long a node may take to answer before others are led to look anew where the tenant lives: one that hangs is believed to
+/// be there until its lease has run out, and nobody should go on asking it after that.
+const DOUBTED_AFTER: Duration = Duration::from_secs(1);
 /// Pauses between looks: the second look is at once, then they double.
 const PAUSE_MIN: Duration = Duration::from_millis(20);
 const PAUSE_MAX: Duration = Duration::from_millis(300);
@@ -59,6 +62,16 @@ pub(super) async fn carry_out<W: Ways>(ways: &mut W) -> Result<W::Answer, Proble
         sleep(pause).await;
         pause = (pause * 2).clamp(PAUSE_MIN, PAUSE_MAX);
     }
+}
+
+/// Waits for an answer, and has the place doubted if it takes long.
+pub(super) async fn answered<A>(answer: impl Future<Output = A>, doubt: impl FnOnce()) -> A {
+    let mut answer = pin!(answer);
+    if let Ok(answer) = timeout(DOUBTED_AFTER, &mut answer).await {
+        return answer;
+    }
+    doubt();
+    answer.await
 }
 
 /// Nobody is found who carries the request out.
@@ -185,6 +198,22 @@ mod tests {
         assert!(took <= LOOK_FOR && took >= LOOK_FOR - PAUSE_MAX, "{took:?}");
         // It is not asked more often than is of use.
         assert!(script.log.len() < 60, "{}", script.log.len());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_place_of_a_node_that_hangs_is_doubted_while_its_answer_is_awaited() {
+        for (takes, is_doubted) in [(DOUBTED_AFTER / 2, false), (DOUBTED_AFTER * 5, true)] {
+            let mut doubted_at = None;
+            let began_at = Instant::now();
+            let answer = async {
+                sleep(takes).await;
+                "there"
+            };
+            let doubt = || doubted_at = Some(began_at.elapsed());
+            assert_eq!(answered(answer, doubt).await, "there");
+            assert_eq!(began_at.elapsed(), takes);
+            assert_eq!(doubted_at, is_doubted.then_some(DOUBTED_AFTER));
+        }
     }
 
     #[tokio::test(start_paused = true)]

@@ -66,9 +66,10 @@ async fn one_node_loses(lose: impl Fn(&Node)) {
     let moment = Instant::now();
     let lost = stand.cluster.home_of(&stand.tenants[0]).await;
     lose(stand.cluster.node(lost));
-    stand.outlast_the_lease().await;
+    stand
+        .taken_over("a node without PostgreSQL", lost, moment)
+        .await;
     stand.goes_on().await;
-    stand.print_silence("a node without PostgreSQL", moment);
     stand.cluster.until_ready(lost, false).await;
     stand.cluster.node(lost).to_postgres.mend();
     stand.cluster.node(lost).to_nats.mend();

@@ -14,8 +14,9 @@ async fn each_node_in_turn_is_killed_and_its_tenants_go_on_elsewhere() {
         stand.spread().await;
         let moment = Instant::now();
         stand.cluster.engine_mut(node).kill_9().await;
+        let what = format!("kill -9 of {}", Cluster::name(node));
+        stand.taken_over(&what, node, moment).await;
         stand.goes_on().await;
-        stand.print_silence(&format!("kill -9 of {}", Cluster::name(node)), moment);
         stand.cluster.engine_mut(node).start_again().await;
         stand.goes_on().await;
     }
@@ -29,9 +30,9 @@ async fn a_node_that_sleeps_past_its_lease_does_no_harm_when_it_wakes() {
         stand.spread().await;
         let moment = Instant::now();
         stand.cluster.freeze(node).await;
-        stand.outlast_the_lease().await;
+        let what = format!("SIGSTOP of {}", Cluster::name(node));
+        stand.taken_over(&what, node, moment).await;
         stand.goes_on().await;
-        stand.print_silence(&format!("SIGSTOP of {}", Cluster::name(node)), moment);
         stand.cluster.thaw(node).await;
         stand.cluster.until_ready(node, true).await;
         stand.goes_on().await;

@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, time::Duration};
 
+use futures_util::future::join_all;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
@@ -19,6 +20,8 @@ const TENANTS: usize = 4;
 const STEP: usize = 8;
 /// How long a client waits for a node that may be frozen before it asks another one.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// The same for those that look when a tenant has found a new home.
+const PROBES_PATIENCE: Duration = Duration::from_millis(1_500);
 /// How long a client waits that must get an answer to every request; guards against hanging only.
 const FULL_PATIENCE: Duration = Duration::from_secs(120);
 
@@ -116,6 +119,25 @@ impl Stand {
                 .then_some(())
         })
         .await;
+    }
+
+    /// Waits until the other nodes take events for every tenant, and prints how long after a moment they did.
+    pub(super) async fn taken_over(&self, what: &str, lost: usize, since: Instant) {
+        let others = (0..NODES).filter(|node| *node != lost);
+        let pairs = others.flat_map(|node| self.tenants.iter().map(move |tenant| (node, tenant)));
+        let takes = pairs.map(|(node, tenant)| async move {
+            let client = self.cluster.client(node, tenant);
+            let event = json!({ "type": "taken.over", "payload": { "by": node } });
+            until("another node takes events for the tenant", async || {
+                let sent = client.post("/v1/events", &event).within(PROBES_PATIENCE);
+                (sent.attempt().await.ok()?.status == 202).then_some(())
+            })
+            .await;
+            since.elapsed()
+        });
+        let took = join_all(takes).await.into_iter().max();
+        let took = took.expect("there are tenants and nodes");
+        eprintln!("{what}: other nodes had every tenant after {took:.2?} (lease {LEASE:?})");
     }
 
     /// Lets the lease time pass, and a little more. What is looked at is what happens then, not how long it takes.

@@ -32,7 +32,7 @@ impl Store {
     pub(crate) fn fresh() -> Store {
         match std::env::var(CHOICE).as_deref() {
             Ok("postgres") => Store::Postgres(Arc::new(Database::fresh())),
-            Ok("") | Ok("sqlite") | Err(_) => Store::Embedded,
+            Ok("" | "sqlite") | Err(_) => Store::Embedded,
             Ok(other) => panic!("{CHOICE} is `{other}`: expected sqlite or postgres"),
         }
     }

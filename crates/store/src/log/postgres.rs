@@ -53,7 +53,7 @@ use crate::{Migrated, PostgresOptions, StoreError};
 /// One region's log on `PostgreSQL`.
 pub struct PostgresLog {
     server: Server,
-    writer: Writer,
+    writer: Arc<Writer>,
     reader: Reader,
     /// The month for which partitions were made ahead last.
     made_for: Mutex<Option<Month>>,
@@ -72,12 +72,12 @@ impl PostgresLog {
         schema::prepare(&server, region).await?;
         let names = Arc::new(Names::default());
         Ok(PostgresLog {
-            writer: Writer {
+            writer: Arc::new(Writer {
                 pool: server.pool(Purpose::Writing, Arc::clone(&names))?,
                 names: Arc::clone(&names),
                 given_up: GivenUp::new(),
                 patience: server.patience(),
-            },
+            }),
             reader: Reader {
                 pool: server.pool(Purpose::Reading, Arc::clone(&names))?,
                 names,
@@ -131,7 +131,14 @@ macro_rules! known {
 #[async_trait]
 impl RegionLog for PostgresLog {
     async fn commit(&self, parts: &[Write]) -> Result<Vec<Result<(), WriteError>>, StoreError> {
-        self.writer.commit(parts).await
+        // On the connections' own runtime: whoever asks is woken once, not for every answer of the server.
+        let (writer, parts) = (Arc::clone(&self.writer), parts.to_vec());
+        let commit = async move { writer.commit(&parts).await };
+        self.writer.given_up.apart(commit).await?
+    }
+
+    fn commits_at_once(&self) -> usize {
+        self.writer.pool.status().max_size
     }
 
     async fn head(&self, tenant: TenantId) -> Result<Position, StoreError> {

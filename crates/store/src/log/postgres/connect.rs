@@ -25,6 +25,9 @@ use crate::{PostgresOptions, StoreError};
 const WRITERS_MIN: u32 = 2;
 /// One connection in so many is a writer's.
 const WRITERS_SHARE: u32 = 4;
+/// How long a commit may pause between its statements. A node that is cut off in the middle of one holds its tenants' rows for
+/// so long, and whoever takes them over has to wait for it.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// How long a silent connection is left alone, and how often it is asked afterwards, before it counts as dead.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
@@ -145,15 +148,19 @@ pub(super) async fn in_time<T>(
 /// far longer to make than to run, so it is made once.
 fn settings(purpose: Purpose, schema: &str, options: &PostgresOptions) -> String {
     let timeout = options.statement_timeout.as_millis().max(1);
-    let own = match purpose {
-        Purpose::Writing => "SET synchronous_commit = on",
-        Purpose::Reading => "SET default_transaction_read_only = on",
+    let (own, idle_max) = match purpose {
+        Purpose::Writing => ("SET synchronous_commit = on", PAUSE_MAX),
+        Purpose::Reading => (
+            "SET default_transaction_read_only = on",
+            options.statement_timeout,
+        ),
     };
+    let idle = idle_max.min(options.statement_timeout).as_millis().max(1);
     format!(
         "SET search_path = {schema};
          SET default_transaction_isolation = 'read committed';
          SET statement_timeout = {timeout};
-         SET idle_in_transaction_session_timeout = {timeout};
+         SET idle_in_transaction_session_timeout = {idle};
          SET client_min_messages = warning;
          SET jit = off;
          SET plan_cache_mode = force_generic_plan;

@@ -6,7 +6,9 @@
 use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::Object;
-use tokio::{runtime::Handle, sync::watch};
+use tokio::{runtime::Handle, sync::watch, task::JoinHandle};
+
+use crate::StoreError;
 
 /// How long the end of a transaction that was given up may take; then its connection is thrown away.
 const END_PATIENCE: Duration = Duration::from_secs(5);
@@ -45,6 +47,44 @@ impl GivenUp {
             .await
             .map(drop)
             .unwrap_or_default();
+    }
+}
+
+impl GivenUp {
+    /// Runs `work` on the runtime where connections live. If the caller goes away, the work is broken off, and counts as given
+    /// up until it has certainly ended.
+    pub(super) async fn apart<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let mut apart = Apart {
+            task: Some(self.runtime.spawn(work)),
+            given_up: self.clone(),
+        };
+        let task = apart.task.as_mut();
+        let ended = task.expect("it is taken only below and at the end").await;
+        apart.task.take();
+        ended.map_err(|error| StoreError::Unavailable(format!("the commit broke off: {error}")))
+    }
+}
+
+/// Work on another runtime, of somebody who may go away.
+struct Apart<T: Send + 'static> {
+    task: Option<JoinHandle<T>>,
+    given_up: GivenUp,
+}
+
+impl<T: Send + 'static> Drop for Apart<T> {
+    fn drop(&mut self) {
+        let Some(task) = self.task.take() else { return };
+        let count = Arc::clone(&self.given_up.count);
+        count.send_modify(|count| *count += 1);
+        task.abort();
+        drop(self.given_up.runtime.spawn(async move {
+            // Only now is it over: what it had begun has told by itself that it was given up.
+            drop(task.await);
+            count.send_modify(|count| *count -= 1);
+        }));
     }
 }
 
