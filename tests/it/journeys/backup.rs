@@ -201,7 +201,10 @@ async fn a_dump_of_a_running_postgres_has_everything_that_was_acknowledged_befor
     assert_eq!(restored.code, Some(0), "{}", restored.said());
     query(&other.url(), "DELETE FROM trunkline.node_sessions");
     known.sink.take();
-    let settings = Settings::default().on(Store::Postgres(other));
+    // As the page says, the master key is kept beside the dump.
+    let settings = Settings::default()
+        .on(Store::Postgres(other))
+        .with("MASTER_KEY", database.master_key());
     let restored = Engine::start_expecting_no_key(settings).await;
     let client = restored.anonymous().with_key(engine.key());
     known
