@@ -24,6 +24,7 @@ use store::{checkpoints::SignedCheckpoints, control::Control};
 
 use crate::{
     config::{self, Settings},
+    devices::sessions::Sessions,
     http::{
         limits::{KeyLimits, SignupLimits},
         workspace_names::WorkspaceNames,
@@ -70,6 +71,8 @@ pub(crate) struct Node {
     pub(crate) key_origin: KeyOrigin,
     /// The way to the other nodes, if there are any.
     pub(crate) bus: Option<Bus>,
+    /// The devices that are connected to this node.
+    pub(crate) sessions: Sessions,
     arbiters: Vec<Arbiter>,
     outside: Outside,
     store_runtime: StoreRuntime,
@@ -95,6 +98,7 @@ pub(crate) struct HandlerState {
     key_limits: web::Data<KeyLimits>,
     signup_limits: web::Data<SignupLimits>,
     workspace_names: web::Data<WorkspaceNames>,
+    sessions: web::Data<Sessions>,
 }
 
 impl Given {
@@ -141,6 +145,7 @@ impl Node {
             folder,
             key_origin,
             bus,
+            sessions: Sessions::default(),
             arbiters,
             outside,
             store_runtime,
@@ -162,6 +167,7 @@ impl Node {
             key_limits: web::Data::default(),
             signup_limits: web::Data::default(),
             workspace_names: web::Data::default(),
+            sessions: web::Data::new(self.sessions.clone()),
         }
     }
 
@@ -183,7 +189,8 @@ impl HandlerState {
             .app_data(self.limits.clone())
             .app_data(self.key_limits.clone())
             .app_data(self.signup_limits.clone())
-            .app_data(self.workspace_names.clone());
+            .app_data(self.workspace_names.clone())
+            .app_data(self.sessions.clone());
     }
 }
 

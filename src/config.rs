@@ -3,6 +3,7 @@
 //! Defaults stand in `config.toml`, which is compiled in, and nowhere else. A key that nobody knows and a value that does
 //! not fit stop the start. What a setting does is decided by who reads it.
 
+mod check;
 mod error;
 mod kinds;
 mod layers;
@@ -47,6 +48,8 @@ pub(crate) struct Settings {
     pub(crate) ingest: Ingest,
     pub(crate) plans: Plans,
     pub(crate) webhooks: Webhooks,
+    pub(crate) devices: Devices,
+    pub(crate) mqtt: Mqtt,
     pub(crate) outbound: Outbound,
     pub(crate) signup: Signup,
     pub(crate) security: Security,
@@ -157,6 +160,27 @@ pub(crate) struct Webhooks {
     pub(crate) breaker_openings_max: NonZeroU32,
 }
 
+/// `[devices]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Devices {
+    pub(crate) heartbeat_seconds: NonZeroU32,
+    pub(crate) command_timeout_ms: NonZeroU64,
+    pub(crate) frames_in_flight: NonZeroUsize,
+}
+
+/// `[mqtt]`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Mqtt {
+    #[serde(deserialize_with = "kinds::address")]
+    pub(crate) host: Option<IpAddr>,
+    pub(crate) port: Port,
+    pub(crate) tls_port: Port,
+    pub(crate) connect_seconds: NonZeroU32,
+    pub(crate) packet_bytes_max: NonZeroU32,
+}
+
 /// `[outbound]`.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -233,7 +257,7 @@ impl Loaded {
         }
         layers.add_variables(variables, &mut errors);
         let settings = layers.settings();
-        check_together(&settings, &layers, &mut errors);
+        check::check_together(&settings, &layers, &mut errors);
         if errors.is_empty() {
             Ok(Loaded { settings, layers })
         } else {
@@ -244,63 +268,6 @@ impl Loaded {
     /// What is in force, for people and scripts. Secrets are hidden.
     pub(crate) fn shown(&self) -> Vec<Shown> {
         show::shown(&self.layers)
-    }
-}
-
-/// What no setting can be told by itself.
-fn check_together(settings: &Settings, layers: &Layers, errors: &mut Vec<ConfigError>) {
-    let mut wrong = |key: &str, expected: &str| errors.push(layers.wrong(key, expected));
-    let server = &settings.server;
-    match (
-        server.tls_cert.as_os_str().is_empty(),
-        server.tls_key.as_os_str().is_empty(),
-    ) {
-        (false, true) => wrong(
-            "server.tls_key",
-            "expected a file, because server.tls_cert is set",
-        ),
-        (true, false) => wrong(
-            "server.tls_cert",
-            "expected a file, because server.tls_key is set",
-        ),
-        (true, true) | (false, false) => {}
-    }
-    let regions = &settings.regions;
-    if !regions.enabled.contains(&regions.default) {
-        wrong("regions.default", "expected one of regions.enabled");
-    }
-    let mut seen = regions.enabled.clone();
-    seen.sort_unstable();
-    seen.dedup();
-    if seen.len() != regions.enabled.len() {
-        wrong("regions.enabled", "expected each region once");
-    }
-    check_databases(settings, &mut wrong);
-    if settings.ingest.payload_bytes_max > settings.ingest.batch_bytes_max {
-        wrong(
-            "ingest.payload_bytes_max",
-            "expected no more than ingest.batch_bytes_max",
-        );
-    }
-}
-
-/// What nodes share must be where all of them can reach it.
-fn check_databases(settings: &Settings, wrong: &mut impl FnMut(&str, &str)) {
-    if settings.storage.database_url.is_shared() {
-        for region in Region::ALL {
-            let place = settings.regions.place_of(region);
-            if place.url == RegionDatabase::Own(Database::Embedded) {
-                wrong(
-                    &format!("regions.{}.url", region.name().to_ascii_lowercase()),
-                    "expected nothing, or a URL of PostgreSQL, because storage.database_url is one",
-                );
-            }
-        }
-    } else if settings.cluster.nats_url != Nats::None {
-        wrong(
-            "cluster.nats_url",
-            "expected nothing, because storage.database_url is no URL of PostgreSQL: only there can nodes share it",
-        );
     }
 }
 
@@ -334,6 +301,18 @@ impl Postgres {
             statement_timeout: Duration::from_millis(self.statement_timeout_ms.get()),
             connect_timeout: Duration::from_millis(self.connect_timeout_ms.get()),
         }
+    }
+}
+
+impl Devices {
+    /// How often a device has to say something.
+    pub(crate) fn heartbeat(&self) -> Duration {
+        seconds(self.heartbeat_seconds)
+    }
+
+    /// How long a device may take to carry out a command.
+    pub(crate) fn command_timeout(&self) -> Duration {
+        Duration::from_millis(self.command_timeout_ms.get())
     }
 }
 

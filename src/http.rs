@@ -11,6 +11,7 @@ pub(crate) mod context;
 mod cors;
 mod dead_letters;
 mod deliveries;
+pub(crate) mod devices;
 mod docs;
 pub(crate) mod envelope;
 pub(crate) mod etag;

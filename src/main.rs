@@ -4,6 +4,7 @@ mod assemble;
 mod cli;
 mod clock;
 mod config;
+mod devices;
 mod first_start;
 mod http;
 mod logging;

@@ -21,6 +21,8 @@ pub(crate) const HTTP_REQUESTS: &str = "http_requests_total";
 pub(crate) const HTTP_REQUEST_SECONDS: &str = "http_request_duration_seconds";
 /// Log lines that were dropped.
 pub(crate) const LOG_LINES_DROPPED: &str = "log_lines_dropped_total";
+/// MQTT connections that were not let in.
+pub(crate) const MQTT_REFUSED: &str = "mqtt_refused_total";
 
 /// The bounds of whatever is measured in seconds: from a message between actors to a hanging endpoint.
 const SECONDS: [f64; 16] = [
@@ -56,6 +58,11 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
         LOG_LINES_DROPPED,
         Kind::Counter,
         "Log lines that were dropped because nobody read them.",
+    ),
+    (
+        MQTT_REFUSED,
+        Kind::Counter,
+        "MQTT connections that were not let in, by reason.",
     ),
     (
         "events_ingested_total",
@@ -111,6 +118,31 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
         "webhook_breaker_opened_total",
         Kind::Counter,
         "Circuit breakers of webhooks that opened.",
+    ),
+    (
+        "device_sessions",
+        Kind::Gauge,
+        "Sessions of devices that are open on this node, by transport.",
+    ),
+    (
+        "device_sessions_opened_total",
+        Kind::Counter,
+        "Sessions of devices that were opened, by transport.",
+    ),
+    (
+        "device_sessions_replaced_total",
+        Kind::Counter,
+        "Sessions of devices that ended because a newer one was opened.",
+    ),
+    (
+        "device_events_total",
+        Kind::Counter,
+        "Events that came through sessions of this node, by what became of them.",
+    ),
+    (
+        "device_commands_total",
+        Kind::Counter,
+        "Commands to devices that were asked for on this node, by what came of them.",
     ),
     ("leases_held", Kind::Gauge, "Tenants that this node holds."),
     (

@@ -94,7 +94,15 @@ impl Authenticator {
         if ApiKey::parse(key).is_err() {
             return Err(AuthError::Invalid);
         }
-        let hash = self.pepper.hash(key);
+        self.authenticate_hash(self.pepper.hash(key), ip).await
+    }
+
+    /// Finds the caller by the hash of the key, for connections that outlive the request that they began with.
+    pub async fn authenticate_hash(
+        &self,
+        hash: KeyHash,
+        ip: IpAddr,
+    ) -> Result<Arc<Caller>, AuthError> {
         let now = self.clock.now();
         let remembered = self.remembered.lock().get(&hash, now).cloned();
         let caller = match remembered {

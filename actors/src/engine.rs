@@ -5,6 +5,7 @@
 
 mod actors;
 mod cluster;
+mod devices;
 mod error;
 mod events;
 mod health;
@@ -44,6 +45,7 @@ use crate::{
 };
 
 pub use actors::ActorKind;
+pub use devices::*;
 pub use error::EngineError;
 pub use events::{EventPage, Receipt};
 pub use health::{Readiness, RegionHealth};
@@ -105,6 +107,7 @@ pub(crate) struct Inner {
     pub(crate) tenants: Registry<TenantActor>,
     pub(crate) webhooks: Registry<WebhookActor>,
     pub(crate) board: Arc<WebhookBoard>,
+    pub(crate) devices: devices::Devices,
     pub(crate) feeds: Arc<Feeds>,
     pub(crate) placement: Placement,
     pub(crate) followers: Followers,
@@ -146,6 +149,7 @@ impl Engine {
             control.clone(),
         ));
         let actors = Actors::new(&options, &secrets, &placement, board);
+        let devices = devices::Devices::new(&options, &actors, &placement, &boot);
         let auth = Authenticator::new(control.clone(), secrets.pepper(), options.clock.clone());
         let inner = Inner {
             clock: options.clock,
@@ -158,6 +162,7 @@ impl Engine {
             tenants: actors.tenants,
             webhooks: actors.webhooks,
             board: actors.board,
+            devices,
             feeds: actors.feeds,
             placement,
             followers,
@@ -180,6 +185,12 @@ impl Engine {
         if self.inner.placement.is_shared() {
             return self.join().await;
         }
+        // Whoever held a device's session in this folder before is no more.
+        let boot = &self.inner.boot;
+        self.inner
+            .control
+            .end_device_sessions_of_other_boots(boot)
+            .await?;
         for region in self.inner.logs.regions() {
             let log = self.inner.logs.get(region);
             for tenant in log.tenants_with_work().await? {

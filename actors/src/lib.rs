@@ -1,8 +1,9 @@
-//! The engine: one actor per tenant, webhook and region, and the registry that starts, bounds and replaces them.
+//! The engine: one actor per tenant, webhook, device and region, and the registry that starts, bounds and replaces them.
 //!
 //! Knows neither HTTP nor SQL. What it decides it decides with types of `domain`; what it keeps is in `store`.
 
 pub mod auth;
+pub mod device;
 pub mod engine;
 pub mod feed;
 pub mod placement;

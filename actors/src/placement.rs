@@ -19,7 +19,7 @@ mod sweep;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     collections::HashSet,
@@ -40,7 +40,7 @@ use tokio::{
     time::Instant,
 };
 
-use crate::webhook_board::WebhookBoard;
+use crate::{device::Peers, webhook_board::WebhookBoard};
 pub(crate) use follower::Followers;
 pub(crate) use hand_over::Settler;
 pub use holds::Hold;
@@ -77,6 +77,8 @@ pub struct SharedOptions {
     pub lease: Duration,
     /// Carries news between nodes. Without one the stores alone say what has changed.
     pub wire: Option<Arc<dyn Wire>>,
+    /// Brings questions about devices to other nodes. Without it devices whose tenant lives elsewhere cannot send anything.
+    pub peers: Option<Arc<dyn Peers>>,
 }
 
 /// Why this node does not hold a tenant.
@@ -151,6 +153,7 @@ pub(crate) struct Shared {
     node: String,
     ttl: Duration,
     wire: Option<Arc<dyn Wire>>,
+    peers: Option<Arc<dyn Peers>>,
     runtime: tokio::runtime::Handle,
     random: Arc<dyn Fn() -> StdRng + Send + Sync>,
     board: Arc<WebhookBoard>,
@@ -188,6 +191,7 @@ impl Placement {
             node: options.node,
             ttl: options.lease,
             wire: options.wire,
+            peers: options.peers,
             runtime: around.runtime,
             random: around.random,
             board: around.board,
@@ -220,6 +224,11 @@ impl Placement {
             Mode::Alone => None,
             Mode::Shared(shared) => Some(shared),
         }
+    }
+
+    /// The way to ask other nodes about devices.
+    pub(crate) fn peers(&self) -> Option<&Arc<dyn Peers>> {
+        self.shared()?.peers.as_ref()
     }
 
     /// Whether other nodes may work on the same stores.

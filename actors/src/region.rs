@@ -122,7 +122,14 @@ fn rows_of(part: &Write) -> usize {
         Write::Append(append) => append.events.len(),
         Write::Settle(settle) => 1 + settle.attempts.len() + settle.exceptions.len(),
         Write::Dispatch(dispatch) => 1 + dispatch.woken.len(),
-        Write::Consume(_) | Write::Replay { .. } | Write::ForgetWebhook { .. } => 1,
+        Write::Consume(_)
+        | Write::Replay { .. }
+        | Write::ForgetWebhook { .. }
+        | Write::OpenDevice { .. }
+        | Write::Credentials { .. }
+        | Write::Outgoing { .. }
+        | Write::Outcome { .. }
+        | Write::ForgetDevice { .. } => 1,
     }
 }
 

@@ -8,6 +8,7 @@ mod answers;
 mod appends;
 mod chains;
 mod consumers;
+mod devices;
 mod dispatch;
 mod holding;
 mod ingest;
@@ -39,8 +40,8 @@ use appends::{Flying, Pending};
 use chains::Chains;
 use dispatch::Dispatcher;
 pub use messages::{
-    AckError, Acknowledge, Acknowledgement, Change, Changed, Depart, IdempotentRequest, Ingest,
-    IngestError, Ingested, Item, LoadError, RenderAnswer, Subscribe,
+    AckError, Acknowledge, Acknowledgement, Change, Changed, Depart, FromDevice, IdempotentRequest,
+    Ingest, IngestError, Ingested, Item, LoadError, RenderAnswer, Subscribe,
 };
 
 /// What all tenants' actors share.
@@ -127,6 +128,8 @@ struct Ready {
     flights: u64,
     dispatcher: Dispatcher,
     consumers: consumers::Consumers,
+    /// What is known of devices' sessions that have been replaced.
+    replaced: devices::Replaced,
     /// Set when an append failed: nothing is numbered until all that flies has landed and the head is read anew.
     is_failing: bool,
     /// The right to do all this. Dropped last: then the feed's readers are on their own.

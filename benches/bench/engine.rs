@@ -227,7 +227,7 @@ async fn wait_until_ready(process: &mut Child, address: SocketAddr) -> anyhow::R
 }
 
 /// An address of this machine that nobody listens on at the moment.
-async fn free_address() -> anyhow::Result<SocketAddr> {
+pub(crate) async fn free_address() -> anyhow::Result<SocketAddr> {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await;
     listener
         .and_then(|listener| listener.local_addr())

@@ -11,6 +11,7 @@ mod args;
 mod bare_postgres;
 mod bodies;
 mod clock;
+mod device_wire;
 mod engine;
 mod load;
 mod machine;

@@ -3,6 +3,7 @@
 mod batch;
 mod cluster;
 mod delivery;
+mod devices;
 mod flat_out;
 mod ingest;
 mod latency;
@@ -51,6 +52,10 @@ pub(crate) enum RowId {
     PostgresDelivery,
     /// Three nodes against one.
     Cluster,
+    /// Memory of connected devices.
+    IdleDevices,
+    /// Devices that send.
+    SendingDevices,
 }
 
 impl Bench {
@@ -79,7 +84,7 @@ impl Bench {
 
 impl RowId {
     /// Every row, in the order of their numbers.
-    const ALL: [RowId; 11] = [
+    const ALL: [RowId; 13] = [
         RowId::Ingest,
         RowId::Batch,
         RowId::Delivery,
@@ -91,6 +96,8 @@ impl RowId {
         RowId::PostgresIngest,
         RowId::PostgresDelivery,
         RowId::Cluster,
+        RowId::IdleDevices,
+        RowId::SendingDevices,
     ];
 
     /// The rows with these numbers; all of them if none is given.
@@ -115,6 +122,8 @@ impl RowId {
             RowId::PostgresIngest => 9,
             RowId::PostgresDelivery => 10,
             RowId::Cluster => 11,
+            RowId::IdleDevices => 12,
+            RowId::SendingDevices => 13,
         }
     }
 
@@ -133,6 +142,8 @@ impl RowId {
             RowId::PostgresIngest => Box::pin(postgres::ingest(bench, row)).await,
             RowId::PostgresDelivery => Box::pin(postgres::delivery(bench, row)).await,
             RowId::Cluster => Box::pin(cluster::run(bench, row)).await,
+            RowId::IdleDevices => Box::pin(devices::idle(bench, row)).await,
+            RowId::SendingDevices => Box::pin(devices::sending(bench, row)).await,
         }
     }
 }

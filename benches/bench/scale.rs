@@ -31,6 +31,10 @@ pub(crate) struct Scale {
     pub(crate) cache_batches: usize,
     /// How long what the engine remembers of sleeping tenants takes to run out.
     pub(crate) forgotten: Duration,
+    /// Devices that are connected and silent.
+    pub(crate) idle_devices: usize,
+    /// Devices that send.
+    pub(crate) sending_devices: usize,
     /// How long latency is measured.
     pub(crate) latency: Duration,
     /// Calm before memory is read.
@@ -52,6 +56,8 @@ impl Scale {
         idle_tenants: 3_000,
         cache_batches: 500,
         forgotten: Duration::from_secs(30),
+        idle_devices: 20_000,
+        sending_devices: 1_000,
         latency: Duration::from_secs(5),
         settle: Duration::from_secs(2),
     };
@@ -70,6 +76,8 @@ impl Scale {
         idle_tenants: 20,
         cache_batches: 5,
         forgotten: Duration::from_millis(300),
+        idle_devices: 100,
+        sending_devices: 20,
         latency: Duration::from_secs(1),
         settle: Duration::from_millis(300),
     };

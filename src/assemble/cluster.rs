@@ -4,7 +4,10 @@
 
 use std::{fs, sync::Arc, time::Duration};
 
-use actors::placement::{Cluster, SharedOptions, Wire};
+use actors::{
+    device::Peers,
+    placement::{Cluster, SharedOptions, Wire},
+};
 use outbound::{Bus, BusOptions, Outside};
 
 use super::AssembleError;
@@ -38,7 +41,13 @@ pub(super) fn cluster(
     };
     let wire = bus.clone().map(|bus| Arc::new(bus) as Arc<dyn Wire>);
     let lease = Duration::from_secs(settings.cluster.lease_seconds.get().into());
-    let options = SharedOptions { node, lease, wire };
+    let peers = bus.clone().map(|bus| Arc::new(bus) as Arc<dyn Peers>);
+    let options = SharedOptions {
+        node,
+        lease,
+        wire,
+        peers,
+    };
     Ok((Cluster::Shared(options), bus))
 }
 

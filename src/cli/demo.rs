@@ -1,10 +1,12 @@
 //! `trunkline demo`: the engine at work, in a temporary folder and on free ports, with a source that sends events and a
-//! receiver that checks what it gets.
+//! receiver that checks what it gets, and a simulated phone.
 //!
-//! Nothing here knows the engine from inside: source and receiver speak HTTP with it, as anybody would.
+//! Nothing here knows the engine from inside: source, receiver and phone speak with it as anybody would.
 
+mod phone;
 mod receiver;
 mod source;
+mod wire;
 
 use std::{cell::RefCell, future::pending, rc::Rc, sync::Arc, time::Duration};
 
@@ -15,6 +17,7 @@ use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
 use tokio::time::sleep;
+use url::Url;
 
 use super::{
     Failure, Global,
@@ -91,20 +94,27 @@ async fn show(given: &Given, serving: Serving, last: Option<Duration>) -> Result
     };
     serving.wake().await?;
     let receiver = Arc::new(Receiver::new(given.clock.clone()));
-    let (address, receiving) = receiver::start(&receiver).context("start the receiver")?;
+    let (receiver_address, receiving) = receiver::start(&receiver).context("start the receiver")?;
     let stop_receiving = receiving.handle();
     let receiving = actix_rt::spawn(receiving);
     let url = serving.url.clone();
     print(&greeting(&url, &key))?;
-    let api = Connection::new(url.parse().context("read the server's address")?, key).open()?;
+    let server: Url = url.parse().context("read the server's address")?;
+    let address = server.socket_addrs(|| None).context("find the server")?;
+    let address = *address.first().context("the server has no address")?;
+    let api = Connection::new(server, key.clone()).open()?;
     let failed: Rc<RefCell<Option<Failure>>> = Rc::default();
     let note = Rc::clone(&failed);
     let seen = Arc::clone(&receiver);
     let random = Arc::clone(&given.random);
     let story = async move {
         let told = async {
-            subscribe(&api, &seen, &format!("http://{address}")).await?;
-            source::send(&api, random()).await
+            subscribe(&api, &seen, &format!("http://{receiver_address}")).await?;
+            // Whichever ends first says why.
+            tokio::select! {
+                told = source::send(&api, random()) => told,
+                told = phone::live(&api, address, &key, random()) => told,
+            }
         };
         if let Err(error) = told.await {
             note.replace(Some(error));

@@ -19,6 +19,7 @@ use super::{Failure, Global, print};
 use crate::{
     assemble::{Given, Node},
     config::{self, Settings},
+    devices::mqtt::{Mqtt, MqttError, MqttOptions},
     first_start::{self, Start},
     http::{
         carry::{Answering, AnsweringOptions, Carrier},
@@ -49,6 +50,8 @@ pub(crate) struct Serving {
     servers: Vec<Open>,
     /// Among other nodes: what they ask of this one.
     answering: Option<Answering>,
+    /// Where devices come in by MQTT.
+    mqtt: Mqtt,
     stopper: Stopper,
     stopping: Stopping,
     within: Duration,
@@ -119,12 +122,14 @@ impl Serving {
             tracing::info!("metrics are shown on {}/metrics", metrics.url());
             servers.push(metrics.server);
         }
+        let mqtt = start_mqtt(&node, given, &stopping).context("start to take MQTT")?;
         let within = given.settings.server.shutdown_within();
         Ok(Serving {
             node,
             url,
             servers,
             answering,
+            mqtt,
             stopper,
             stopping,
             within,
@@ -155,6 +160,7 @@ impl Serving {
             node,
             servers,
             answering,
+            mqtt,
             stopper,
             mut stopping,
             within,
@@ -171,7 +177,10 @@ impl Serving {
         });
         let flush = async move {
             let began_at = began_at.await.unwrap_or_else(|_| Instant::now());
-            let left = (began_at + within).saturating_duration_since(Instant::now());
+            let ends_at = began_at + within;
+            mqtt.end(ends_at.saturating_duration_since(Instant::now()))
+                .await;
+            let left = ends_at.saturating_duration_since(Instant::now());
             Box::pin(engine.shut_down(left.max(ENGINE_ENDS_WITHIN_MIN))).await;
             // Until here other nodes were told which tenants do not live here any more.
             if let Some(answering) = answering {
@@ -208,6 +217,20 @@ fn configure(
         state.add_to(app);
         routes::configure_among(app, carrier.as_ref());
     }
+}
+
+/// Lets devices in by MQTT, and says where.
+fn start_mqtt(node: &Node, given: &Given, stopping: &Stopping) -> Result<Mqtt, MqttError> {
+    let mqtt = Mqtt::start(MqttOptions {
+        settings: Arc::clone(&given.settings),
+        engine: node.engine.clone(),
+        sessions: node.sessions.clone(),
+        stopping: stopping.clone(),
+    })?;
+    for address in mqtt.addresses() {
+        tracing::info!("MQTT is taken on {address}");
+    }
+    Ok(mqtt)
 }
 
 /// Answers other nodes, if there is a way to them.

@@ -2,7 +2,7 @@
 //!
 //! Each says what was expected when it is given something else.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, net::IpAddr, sync::Arc};
 
 use serde::{Deserialize, Deserializer, de};
 use tracing_subscriber::filter::Targets;
@@ -78,6 +78,17 @@ impl fmt::Debug for Secret {
             "(hidden)"
         })
     }
+}
+
+/// Reads an IP address, or none.
+pub(crate) fn address<'de, D: Deserializer<'de>>(from: D) -> Result<Option<IpAddr>, D::Error> {
+    let text = String::deserialize(from)?;
+    if text.is_empty() {
+        return Ok(None);
+    }
+    let expected = "expected an address such as 127.0.0.1, or nothing";
+    let wrong = |cause| de::Error::custom(format_args!("`{text}`: {cause}: {expected}"));
+    text.parse().map(Some).map_err(wrong)
 }
 
 /// Reads a token that is sent in a header.

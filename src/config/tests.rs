@@ -104,7 +104,7 @@ fn a_wrong_key_or_value_names_its_place_and_what_was_expected() {
     assert_snapshot!(refused(file, &[]), @r#"
     the configuration is wrong
       file.toml: `plans.free.tail`: invalid type: string "yes", expected true or false
-      file.toml: `serve.port` is not a setting: the sections are cluster, engine, ingest, log, metrics, otel, outbound, plans, postgres, regions, security, server, signup, storage, webhooks
+      file.toml: `serve.port` is not a setting: the sections are cluster, devices, engine, ingest, log, metrics, mqtt, otel, outbound, plans, postgres, regions, security, server, signup, storage, webhooks
       file.toml: `server.host`: invalid IP address syntax: expected an address such as 127.0.0.1
       file.toml: `server.port`: invalid value: integer `99999`, expected a whole number from 0 to 65535
       file.toml: `server.prot` is not a setting: `server` has body_bytes_max, body_seconds, connections_max, cors_origins, head_seconds, header_bytes_max, host, instance_id, keep_alive_seconds, port, shutdown_seconds, tls_cert, tls_key, trusted_proxies, workers
@@ -149,6 +149,27 @@ fn what_only_makes_no_sense_together_is_refused_too() {
       default: `regions.default`: expected one of regions.enabled
       file.toml: `regions.enabled`: expected each region once
     "#);
+    let file = "[storage]\ndatabase_url = \"postgres://h/db\"\n[cluster]\nlease_seconds = 9";
+    assert_snapshot!(refused(file, &[]), @r#"
+    the configuration is wrong
+      default: `postgres.statement_timeout_ms`: expected no more than cluster.lease_seconds, which is in seconds
+    "#);
+}
+
+#[test]
+fn mqtt_is_off_until_it_has_a_port_and_needs_a_certificate_for_tls() {
+    let settings = load("", &[]).unwrap().settings;
+    assert_eq!((settings.mqtt.port, settings.mqtt.host), (Port::Off, None));
+    let file = "[mqtt]\nport = 1883\nhost = \"0.0.0.0\"";
+    let settings = load(file, &[]).unwrap().settings;
+    assert_eq!(settings.mqtt.port, Port::On(1883));
+    assert_eq!(settings.mqtt.host, Some("0.0.0.0".parse().unwrap()));
+    let file = "[mqtt]\ntls_port = 8883\nhost = \"everywhere\"";
+    assert_snapshot!(refused(file, &[]), @r#"
+    the configuration is wrong
+      file.toml: `mqtt.host`: `everywhere`: invalid IP address syntax: expected an address such as 127.0.0.1, or nothing
+      file.toml: `mqtt.tls_port`: expected "off", because server.tls_cert is not set
+    "#);
 }
 
 #[test]
@@ -161,7 +182,13 @@ fn servers_are_named_by_plain_names_and_shown_without_their_secrets() {
         ("NATS_URL", "nats://t0ken@host:4222"),
         ("TRUNKLINE__REGIONS__EU__URL", "postgres://u:s3cret@eu/db"),
     ];
-    let file = "[regions.US]\nurl = \"postgres://u:s3cret@us/db\"\n[cluster]\nlease_seconds = 3";
+    let file = "
+        [regions.US]
+        url = \"postgres://u:s3cret@us/db\"
+        [cluster]
+        lease_seconds = 3
+        [postgres]
+        statement_timeout_ms = 3000";
     let loaded = load(file, &variables).unwrap();
     let settings = &loaded.settings;
     let shown = Region::ALL.map(|region| format!("{:?}", settings.database_of(region)));

@@ -54,12 +54,15 @@ fn filter(query: &str) -> Result<AuditFilter, Problem> {
         match &*name {
             "action" => filter.action = Some(value.into_owned()),
             "actor" => filter.actor = Some(value.into_owned()),
+            "resource" => filter.resource_id = Some(value.into_owned()),
+            "resource_type" => filter.resource_type = Some(value.into_owned()),
             "from" => filter.from = Some(time(&name, &value)?),
             "to" => filter.to = Some(time(&name, &value)?),
             "limit" | "cursor" => {}
             other => {
                 let detail = format!(
-                    "`{other}` is no parameter of this list: expected action, actor, from, to, limit or cursor"
+                    "`{other}` is no parameter of this list: expected action, actor, resource, resource_type, from, to, \
+                     limit or cursor"
                 );
                 return Err(Problem::new(Code::BadRequest, detail));
             }
@@ -94,7 +97,10 @@ mod tests {
 
     #[test]
     fn a_filter_is_read_from_the_query() {
-        let filter = filter("action=key.created&from=2026-01-01T00:00:00Z&limit=5").unwrap();
+        let query = "action=key.created&from=2026-01-01T00:00:00Z&limit=5&resource=dev_1&resource_type=device";
+        let filter = filter(query).unwrap();
+        assert_eq!(filter.resource_id.as_deref(), Some("dev_1"));
+        assert_eq!(filter.resource_type.as_deref(), Some("device"));
         assert_eq!(filter.action.as_deref(), Some("key.created"));
         assert_eq!(filter.from, Timestamp::parse("2026-01-01T00:00:00Z").ok());
         assert_eq!((filter.actor, filter.to), (None, None));

@@ -14,6 +14,7 @@ use actix_web::{
 use actors::{Engine, auth::Caller};
 use domain::{
     ids::{TenantId, WorkspaceId},
+    key::KeyHash,
     permission::Permission,
     region::Region,
 };
@@ -131,6 +132,11 @@ pub(crate) async fn authenticate(
     };
     context.set_caller(caller.tenant.id, caller.key.id);
     Ok((engine, context, caller))
+}
+
+/// The hash of the key that a request carries, for what outlives the request.
+pub(crate) fn key_hash(request: &HttpRequest, engine: &Engine) -> Result<KeyHash, Problem> {
+    Ok(engine.auth().hash(key_of(request.headers())?))
 }
 
 /// The key's text: a bearer token, or the header that older clients send.

@@ -101,7 +101,10 @@ const FILTERS: &[&str] = &[
 ];
 
 /// All parameters by name. An unknown one would silently widen the answer, so it is refused.
-fn parameters(request: &HttpRequest, known: &[&str]) -> Result<HashMap<String, String>, Problem> {
+pub(crate) fn parameters(
+    request: &HttpRequest,
+    known: &[&str],
+) -> Result<HashMap<String, String>, Problem> {
     let mut given = HashMap::new();
     for (name, value) in form_urlencoded::parse(request.query_string().as_bytes()) {
         if !known.contains(&&*name) {
@@ -127,6 +130,15 @@ fn parameters(request: &HttpRequest, known: &[&str]) -> Result<HashMap<String, S
     Ok(given)
 }
 
+/// The types that a list of patterns names; `None` if that is every type.
+pub(crate) fn kinds(list: Option<&str>) -> Result<Option<TypeFilter>, Problem> {
+    let kinds = list
+        .map(TypeFilter::parse_list)
+        .transpose()
+        .map_err(|error| Problem::new(Code::BadRequest, format!("type: {error}")))?;
+    Ok(kinds.filter(|kinds| !kinds.is_all()))
+}
+
 async fn filter(
     mut given: HashMap<String, String>,
     request: &HttpRequest,
@@ -138,10 +150,7 @@ async fn filter(
         None => None,
     };
     let types = given.remove("type").or_else(|| given.remove("action"));
-    let kinds = types
-        .map(|text| TypeFilter::parse_list(&text))
-        .transpose()
-        .map_err(|error| Problem::new(Code::BadRequest, format!("type: {error}")))?;
+    let kinds = kinds(types.as_deref())?;
     let device = given
         .remove("device")
         .map(|text| text.parse())
@@ -157,7 +166,7 @@ async fn filter(
     let mut text = |name: &str| given.remove(name).map(String::into_boxed_str);
     Ok(EventFilter {
         workspace: caller.confine(named)?,
-        kinds: kinds.filter(|kinds| !kinds.is_all()),
+        kinds,
         category: text("category"),
         project: text("project"),
         actor: text("actor"),

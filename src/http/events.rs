@@ -3,6 +3,7 @@
 use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
 use actors::Engine;
 use domain::{
+    filter::EventFilter,
     ids::{EventId, WorkspaceId},
     permission::Permission,
     position::Position,
@@ -24,6 +25,15 @@ const SCAN_MAX: u32 = 50_000;
 /// About how many bytes of payload one page holds.
 const PAGE_BYTES: usize = 16 * 1024 * 1024;
 const LIST: &str = "events";
+
+/// Which stretch of the log a list shows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Stretch {
+    /// Only after this position.
+    pub(crate) after: Option<Position>,
+    /// Which end comes first.
+    pub(crate) order: Order,
+}
 
 /// Lists events.
 pub(crate) async fn list(
@@ -49,13 +59,25 @@ pub(crate) async fn list(
         .map(|text| text.parse().map(Position::new))
         .transpose()
         .map_err(|_not_a_number| Problem::new(Code::BadRequest, "after: expected a position"))?;
+    let wanted = (query.filter, Stretch { after, order });
+    answer(&request, &caller, &engine, &page, wanted).await
+}
+
+/// Answers a page of events that pass a filter.
+pub(crate) async fn answer(
+    request: &HttpRequest,
+    caller: &Authorized,
+    engine: &Engine,
+    page: &PageRequest,
+    (filter, Stretch { after, order }): (EventFilter, Stretch),
+) -> Result<HttpResponse, Problem> {
     let cursor = page.after_as::<u64>(LIST)?.map(Position::new);
     let (after, before) = match order {
         Order::Ascending => (cursor.or(after), None),
         Order::Descending => (after, cursor),
     };
     let search = EventQuery {
-        filter: query.filter,
+        filter,
         after,
         before,
         order,
@@ -71,7 +93,7 @@ pub(crate) async fn list(
         list.push_with(|out| event.write_json(found.region, out));
     }
     let next = found.page.next.map(|next| page::cursor(LIST, next.get()));
-    Ok(list.finish(&request, next, Map::new()))
+    Ok(list.finish(request, next, Map::new()))
 }
 
 /// One event.

@@ -1,6 +1,8 @@
 //! What the engine's errors look like to a client: the one place where they get their codes.
 
-use actors::{EngineError, auth::AuthError};
+use actors::{EngineError, auth::AuthError, engine::CommandError};
+
+use serde_json::json;
 
 use super::problem::{Code, Problem};
 
@@ -45,6 +47,32 @@ impl From<EngineError> for Problem {
                 Problem::new(Code::StoreUnavailable, Code::StoreUnavailable.meaning())
             }
             EngineError::Internal(cause) => Problem::internal(&cause),
+        }
+    }
+}
+
+impl From<CommandError> for Problem {
+    fn from(error: CommandError) -> Problem {
+        match error {
+            CommandError::NotFound => Problem::not_found("device"),
+            CommandError::Offline => Problem::new(
+                Code::DeviceOffline,
+                "no gateway is connected for this device",
+            ),
+            CommandError::TimedOut => Problem::new(
+                Code::DeviceTimeout,
+                "the device's gateway did not answer in time; it may have done it all the same",
+            ),
+            CommandError::Refused { code, message } => {
+                let detail = format!("the device's gateway refused it: {message} ({code})");
+                Problem::new(Code::DeviceRefused, detail)
+                    .with("device_error", json!({ "code": code, "message": message }))
+            }
+            CommandError::Busy => Problem::new(
+                Code::Overloaded,
+                "more commands wait for this device than may wait at once",
+            ),
+            CommandError::Engine(error) => error.into(),
         }
     }
 }

@@ -89,7 +89,8 @@ impl FromRequest for IdempotencyKey {
     }
 }
 
-/// Does `work` once for each key. A success is kept and given again; a failure frees the key.
+/// Does `work` once for each key. A success is kept and given again, and so is a device's silence, after which nobody knows
+/// whether it did what it was asked for; any other failure frees the key.
 pub(crate) async fn once(
     caller: &Authorized,
     key: &IdempotencyKey,
@@ -105,8 +106,12 @@ pub(crate) async fn once(
         Begun::Work(reservation) => reservation,
         Begun::Replay(status, body) => {
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
-            let mut response = envelope::json(status, body);
             let (name, value) = IDEMPOTENCY_REPLAYED;
+            if status == StatusCode::GATEWAY_TIMEOUT {
+                let detail = String::from_utf8_lossy(&body).into_owned();
+                return Err(Problem::new(Code::DeviceTimeout, detail).with_header(name, value));
+            }
+            let mut response = envelope::json(status, body);
             response.headers_mut().insert(name, value);
             return Ok(response);
         }
@@ -124,7 +129,15 @@ pub(crate) async fn once(
             Ok(response.set_body(body).map_into_boxed_body())
         }
         Err(problem) => {
-            engine.forget_request(tenant, &reservation).await?;
+            if problem.code() == Code::DeviceTimeout {
+                let status = StatusCode::GATEWAY_TIMEOUT.as_u16();
+                let detail = problem.detail().as_bytes();
+                engine
+                    .remember_answer(tenant, &reservation, status, detail)
+                    .await?;
+            } else {
+                engine.forget_request(tenant, &reservation).await?;
+            }
             Err(problem)
         }
     }

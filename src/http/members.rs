@@ -100,6 +100,11 @@ impl Members {
         self.members.contains_key(name)
     }
 
+    /// Whether a member is there and `null`.
+    pub(crate) fn is_null(&self, name: &str) -> bool {
+        self.members.get(name).is_some_and(Value::is_null)
+    }
+
     /// Notes that the value at `pointer` may not be as it is.
     pub(crate) fn wrong(&mut self, pointer: impl Into<String>, detail: impl Into<String>) {
         self.note(Code::InvalidField, pointer.into(), detail.into());
@@ -107,7 +112,7 @@ impl Members {
 
     /// Notes that a member must be there.
     pub(crate) fn missing(&mut self, name: &str) {
-        if !self.has(name) || self.members.get(name).is_some_and(Value::is_null) {
+        if !self.has(name) || self.is_null(name) {
             self.wrong(pointer(name), "it is missing");
         }
     }

@@ -11,12 +11,14 @@ use actix_web::{
     web::{self, ServiceConfig},
 };
 
+use domain::device::CREDENTIALS_LENGTH_MAX;
+
 use super::{
     audit_logs,
-    body::BatchBody,
+    body::{BatchBody, BodyLimit},
     carry::{self, Carrier, Needs},
-    dead_letters, deliveries, docs, events, exports, health, inbox, ingest, internal, keys, older,
-    openapi, operations,
+    dead_letters, deliveries, devices, docs, events, exports, health, inbox, ingest, internal,
+    keys, older, openapi, operations,
     problem::{self, Code, Problem},
     regions, signup, tail, webhooks, workspaces,
 };
@@ -104,6 +106,26 @@ routes! {
     "/v1/dead-letters/replay" { owner post: dead_letters::replay_many }
     "/v1/dead-letters/{id}" { anywhere get: dead_letters::get, owner delete: dead_letters::delete }
     "/v1/dead-letters/{id}/replay" { owner post: dead_letters::replay }
+
+    "/v1/devices" { anywhere get: devices::list, anywhere post: devices::create }
+    "/v1/devices/{id}" {
+        anywhere get: devices::get, anywhere patch: devices::update, anywhere delete: devices::delete
+    }
+    "/v1/devices/{id}/session" { anywhere get: devices::session::open }
+    "/v1/devices/{id}/disconnect" { anywhere post: devices::disconnect }
+    "/v1/devices/{id}/credentials" (BodyLimit(CREDENTIALS_LENGTH_MAX)) {
+        anywhere get: devices::get_credentials, anywhere put: devices::put_credentials
+    }
+    "/v1/devices/{id}/events" { anywhere get: devices::list_events }
+    "/v1/devices/{id}/messages" (BodyLimit(devices::MESSAGE_BYTES_MAX)) {
+        anywhere get: devices::list_messages, anywhere post: devices::send_message
+    }
+    "/v1/devices/{id}/groups/create" { anywhere post: devices::create_group }
+    "/v1/devices/{id}/groups/{jid}" { anywhere get: devices::get_group }
+    "/v1/devices/{id}/groups/{jid}/participants/add" { anywhere post: devices::add_participants }
+    "/v1/devices/{id}/groups/{jid}/participants/remove" { anywhere post: devices::remove_participants }
+    "/v1/devices/{id}/privacy/settings" { anywhere get: devices::get_privacy, anywhere post: devices::set_privacy }
+    "/v1/devices/{id}/history/sync" { anywhere post: devices::sync_history }
 
     "/v1/keys" { anywhere get: keys::list, anywhere post: keys::create }
     "/v1/keys/{id}" { anywhere get: keys::get, anywhere patch: keys::update, anywhere delete: keys::revoke }
@@ -198,8 +220,13 @@ mod tests {
 
     #[test]
     fn what_changes_a_tenants_state_needs_its_owner() {
-        // Keys, tenants and their like are the control plane's: any node may change them.
-        let is_control = |path: &str| path.starts_with("/internal/") || path.contains("keys");
+        // Keys, tenants and their like are the control plane's: any node may change them. A device's session may live on
+        // any node, and the engine finds it.
+        let is_control = |path: &str| {
+            path.starts_with("/internal/")
+                || path.contains("keys")
+                || path.starts_with("/v1/devices")
+        };
         for (path, method, needs) in NEEDS {
             let is_change = *method != "get" && !is_control(path);
             // Of what is read, only how a webhook stands is known to its actor best; without it the stores must do.

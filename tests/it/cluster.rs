@@ -7,6 +7,7 @@
 mod bus_failures;
 mod database_failures;
 mod deaths;
+mod devices;
 mod everywhere;
 mod ingest;
 mod judge;

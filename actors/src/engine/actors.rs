@@ -5,7 +5,7 @@ use std::str::FromStr;
 use store::log::WebhookNo;
 
 use super::Engine;
-use crate::{registry::ActorInfo, webhook_board::WebhookKey};
+use crate::{device::DeviceKey, registry::ActorInfo, webhook_board::WebhookKey};
 
 /// The kinds of actors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum ActorKind {
     Webhook,
     /// One per region.
     Region,
+    /// One per connected device.
+    Device,
 }
 
 impl FromStr for ActorKind {
@@ -26,6 +28,7 @@ impl FromStr for ActorKind {
             "tenant" => Ok(ActorKind::Tenant),
             "webhook" => Ok(ActorKind::Webhook),
             "region" => Ok(ActorKind::Region),
+            "device" => Ok(ActorKind::Device),
             _ => Err(()),
         }
     }
@@ -39,15 +42,18 @@ impl Engine {
         let mut infos = inner.regions.infos(limit, |_| None);
         infos.extend(inner.tenants.infos(limit, |tenant| fence_of(*tenant)));
         infos.extend(inner.webhooks.infos(limit, |key| fence_of(key.tenant)));
+        let devices = &inner.devices;
+        infos.extend(devices.actors.infos(limit, |key| devices.board.fence(key)));
         infos
     }
 
     /// How many actors run, by kind.
-    pub fn actor_counts(&self) -> [(&'static str, usize); 3] {
+    pub fn actor_counts(&self) -> [(&'static str, usize); 4] {
         [
             ("region", self.inner.regions.len()),
             ("tenant", self.inner.tenants.len()),
             ("webhook", self.inner.webhooks.len()),
+            ("device", self.inner.devices.actors.len()),
         ]
     }
 
@@ -61,6 +67,12 @@ impl Engine {
             ActorKind::Tenant => key
                 .parse()
                 .is_ok_and(|tenant| self.inner.tenants.inject_panic(&tenant)),
+            ActorKind::Device => {
+                let devices = &self.inner.devices.actors;
+                let is_it = |device: &DeviceKey| device.to_string() == key;
+                let found = devices.keys().into_iter().find(is_it);
+                found.is_some_and(|device| devices.inject_panic(&device))
+            }
             ActorKind::Webhook => self
                 .inner
                 .webhooks

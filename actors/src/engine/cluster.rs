@@ -19,6 +19,7 @@ use tracing::{debug, info, warn};
 
 use super::{Engine, EngineError, Inner};
 use crate::{
+    device::DeviceKey,
     placement::{
         Household, NotHeld, Place, Settler, Workshop,
         changes::{NodeNews, SharedChange},
@@ -68,9 +69,11 @@ impl Engine {
         self.inner.placement.node()
     }
 
-    /// Takes no further tenant, because this node is about to end. See [`Engine::shut_down`].
+    /// Takes no further tenant and no further device, because this node is about to end, and tells the gateways that are
+    /// connected, one after the other, to connect elsewhere. See [`Engine::shut_down`].
     pub fn leave(&self) {
         self.inner.placement.leave();
+        self.end_device_sessions();
     }
 
     /// Moves a tenant to another node, and answers when it lives there.
@@ -166,6 +169,7 @@ impl Engine {
             }
         });
         inner.outside.spawn(watch_wire(Arc::downgrade(inner)));
+        self.answer_about_devices();
         inner.placement.begin().await?;
         let workshop: Weak<dyn Workshop> = Arc::<Inner>::downgrade(inner);
         inner.placement.sweep_for(workshop);
@@ -189,6 +193,11 @@ impl Engine {
                 self.reload_webhook(WebhookKey { tenant, no, id }).await;
             }
             SharedChange::Place(tenant) => self.inner.placement.forget(tenant),
+            SharedChange::DeviceTaken {
+                tenant,
+                device,
+                fence,
+            } => self.device_taken(DeviceKey { tenant, device }, fence),
         }
     }
 
@@ -279,6 +288,9 @@ impl Household for Inner {
         let is_meant = |other: TenantId| tenant.is_none_or(|tenant| tenant == other);
         let webhooks = self.webhooks.evict(|key| is_meant(key.tenant));
         let tenants = self.tenants.evict(|key| is_meant(*key));
+        if tenant.is_none() {
+            self.end_sessions_of_lost_node();
+        }
         debug!(
             tenants,
             webhooks, "stopped {tenants} tenants and {webhooks} webhooks"

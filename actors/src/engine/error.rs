@@ -116,6 +116,7 @@ impl From<WriteError> for EngineError {
         match error {
             WriteError::Store(error) => error.into(),
             WriteError::Fenced { .. } => NotHeld::Leaving.into(),
+            WriteError::DeviceFenced { .. } => EngineError::Conflict(error.to_string()),
             WriteError::HeadMoved { .. } | WriteError::AnswerTaken => {
                 EngineError::Unavailable(error.to_string())
             }
@@ -140,6 +141,7 @@ impl From<IngestError> for EngineError {
             },
             IngestError::IdempotencyInFlight => EngineError::IdempotencyInFlight,
             IngestError::IdempotencyMismatch => EngineError::IdempotencyMismatch,
+            IngestError::DeviceFenced { .. } => EngineError::Conflict(error.to_string()),
             IngestError::NotHeld(why) => why.into(),
             IngestError::Store(error) => error.into(),
         }

@@ -40,6 +40,7 @@ impl Engine {
         let message = |reply| Ingest {
             events,
             idempotent,
+            from: None,
             reply,
         };
         Ok(self.inner.tenants.ask(&tenant, message).await??)

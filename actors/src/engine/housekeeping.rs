@@ -13,6 +13,8 @@ const SWEEP_EVERY: Duration = Duration::from_secs(60);
 const SWEEP_PAUSE: Duration = Duration::from_millis(20);
 /// How long attempts are kept.
 const ATTEMPTS_KEPT_FOR: Duration = Duration::from_secs(30 * 24 * 60 * 60);
+/// The part of a shutdown's time that devices may take to end.
+const DEVICES_PART: u32 = 2;
 /// How often a shutdown looks whether tenants are at rest.
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 
@@ -25,6 +27,7 @@ pub(super) fn start(engine: &Engine) {
             let Some(inner) = weak.upgrade() else { return };
             note_key_use(&inner).await;
             inner.auth.sweep();
+            super::devices::note_seen(&inner).await;
         }
     });
     let weak = Arc::downgrade(&engine.inner);
@@ -92,6 +95,9 @@ async fn sweep(inner: &Inner) {
 pub(super) async fn shut_down(engine: &Engine, within: Duration) {
     let inner = &engine.inner;
     let deadline = tokio::time::Instant::now() + within;
+    engine.end_device_sessions();
+    // Before the tenants go: the ends are said in their logs.
+    super::devices::until_ended(inner, tokio::time::Instant::now() + within / DEVICES_PART).await;
     inner.placement.hand_over_all(&**inner, deadline).await;
     let draining = inner.webhooks.keys().into_iter().map(|key| {
         let webhooks = inner.webhooks.clone();
@@ -107,7 +113,9 @@ pub(super) async fn shut_down(engine: &Engine, within: Duration) {
     inner.webhooks.close();
     inner.tenants.close();
     inner.regions.close();
+    inner.devices.actors.close();
     note_key_use(inner).await;
+    super::devices::note_seen(inner).await;
     for region in inner.logs.regions() {
         inner.logs.get(region).close().await;
     }

@@ -2,9 +2,10 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use bytes::Bytes;
 use domain::{
     checkpoint::NoteSigner,
-    ids::TenantId,
+    ids::{DeviceId, TenantId},
     key::KeyPepper,
     region::Region,
     seal::{MasterKey, TenantKey},
@@ -108,6 +109,30 @@ impl Secrets {
         Ok(sealed.open(secret, previous))
     }
 
+    /// Seals what a device's connector keeps with the engine.
+    pub async fn seal_credentials(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+        plain: &[u8],
+    ) -> Result<Bytes, EngineError> {
+        let sealed = self.key(tenant).await?.seal(&credentials(device), plain);
+        Ok(sealed.into())
+    }
+
+    /// Opens it again.
+    pub async fn open_credentials(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+        sealed: &[u8],
+    ) -> Result<Bytes, EngineError> {
+        let key = self.key(tenant).await?;
+        let text = std::str::from_utf8(sealed).map_err(unreadable)?;
+        let plain = key.open(&credentials(device), text).map_err(unreadable)?;
+        Ok(Bytes::copy_from_slice(&plain))
+    }
+
     /// Seals the answer that is kept for an idempotency key: it may show a secret.
     pub async fn seal_answer(&self, tenant: TenantId, body: &[u8]) -> Result<String, EngineError> {
         Ok(self.key(tenant).await?.seal(PURPOSE_ANSWER, body))
@@ -119,6 +144,11 @@ impl Secrets {
         let plain = key.open(PURPOSE_ANSWER, text).map_err(unreadable)?;
         Ok(plain.to_vec())
     }
+}
+
+/// What a device's credentials are sealed for: another device's do not open in their place.
+fn credentials(device: DeviceId) -> String {
+    format!("device-credentials/{device}")
 }
 
 fn unreadable(error: impl std::fmt::Display) -> EngineError {

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::{
     event::Event,
-    ids::{TenantId, WebhookId, WorkspaceId},
+    fence::Fence,
+    ids::{DeviceId, TenantId, WebhookId, WorkspaceId},
 };
 use futures_util::{StreamExt as _, stream::BoxStream};
 use outbound::bus::Topic;
@@ -37,6 +38,15 @@ pub(crate) enum SharedChange {
     },
     /// The tenant has another owner.
     Place(TenantId),
+    /// A session of a device was opened, and all older ones are over.
+    DeviceTaken {
+        /// Whose.
+        tenant: TenantId,
+        /// Which one.
+        device: DeviceId,
+        /// The newer session's fence.
+        fence: Fence,
+    },
 }
 
 /// Somebody comes or goes. Sessions and nodes are told by the names that they have.

@@ -1,7 +1,7 @@
 //! Several nodes on one control plane and one log: who holds what, and what becomes of those who do not any more.
 
 mod lost_news;
-mod stand;
+pub(crate) mod stand;
 
 use std::sync::{Arc, atomic::Ordering};
 
@@ -342,6 +342,8 @@ async fn tenants_with_work_and_no_owner_are_shared_by_those_who_are_there() {
             events: vec![Arc::clone(&sample)],
             nodes: Vec::new(),
             answers: Vec::new(),
+            sessions: Vec::new(),
+            messages: Vec::new(),
         });
         stand.log.commit(&[part]).await.unwrap().remove(0).unwrap();
     }

@@ -9,8 +9,10 @@ use std::{collections::HashMap, sync::Arc};
 
 use actix::prelude::*;
 use domain::{
+    device::{MessageKey, MessageStep},
     event::Event,
-    ids::{EventId, WorkspaceId},
+    fence::Fence,
+    ids::{DeviceId, EventId, WorkspaceId},
     merkle::TreeNode,
     position::Position,
     rate::Standing,
@@ -21,7 +23,9 @@ use store::{
 };
 use tracing::warn;
 
-use super::{IngestError, Ingested, Item, Ready, Stage, TenantActor, ingest::DedupKey};
+use super::{
+    IngestError, Ingested, Item, Ready, Stage, TenantActor, devices::Spoken, ingest::DedupKey,
+};
 use crate::{
     region::{Enqueue, WriteOutcome, again, landed},
     registry::Reply,
@@ -40,6 +44,8 @@ pub(super) struct Request {
     pub(super) standing: Option<Standing>,
     /// Of its idempotency key.
     pub(super) key: Option<[u8; 32]>,
+    /// The device's session that it came through.
+    pub(super) session: Option<(DeviceId, Fence)>,
     pub(super) reply: Reply<Result<Ingested, IngestError>>,
 }
 
@@ -58,6 +64,7 @@ struct Batch {
     answers: Vec<IdempotentAnswer>,
     requests: Vec<Request>,
     dedup: HashMap<DedupKey, EventId>,
+    devices: Spoken,
 }
 
 /// An append on its way.
@@ -112,6 +119,18 @@ impl Pending {
             .nodes
             .extend(nodes.into_iter().map(|node| (event.workspace, node)));
         batch.events.push(event);
+    }
+
+    /// Says what the event that was added last comes from, and what it does.
+    pub(super) fn add_origin(
+        &mut self,
+        event: &Event,
+        session: Option<(DeviceId, Fence)>,
+        step: Option<(MessageKey, MessageStep)>,
+    ) {
+        let devices = &mut self.last().devices;
+        devices.sessions.extend(session);
+        devices.add(event, step);
     }
 
     pub(super) fn add_answer(&mut self, answer: IdempotentAnswer) {
@@ -184,6 +203,8 @@ impl TenantActor {
             events: batch.events.clone(),
             nodes: batch.nodes.clone(),
             answers: batch.answers.clone(),
+            sessions: batch.devices.sessions.iter().copied().collect(),
+            messages: batch.devices.messages.clone(),
         });
         ready.flights += 1;
         let no = ready.flights;
@@ -268,6 +289,7 @@ impl TenantActor {
         };
         warn!(tenant.id = %self.tenant, events = batch.events.len(), %error, "an append of {} failed: {error}", self.tenant);
         let cause = as_store_error(error);
+        ready.replaced.note(error);
         ready.refuse(batch, &cause);
         ready.stop_numbering(&cause);
     }
@@ -312,7 +334,8 @@ impl Ready {
             if let Some(key) = request.key {
                 self.answers_in_flight.remove(&key);
             }
-            request.reply.send(Err(again(cause).into()));
+            let told = self.replaced.told(request.session, cause);
+            request.reply.send(Err(told));
         }
     }
 }
@@ -321,8 +344,9 @@ impl Ready {
 fn as_store_error(error: &WriteError) -> StoreError {
     match error {
         WriteError::Store(error) => again(error),
-        WriteError::HeadMoved { .. } | WriteError::Fenced { .. } | WriteError::AnswerTaken => {
-            StoreError::Unavailable(format!("{error}; try again"))
-        }
+        WriteError::HeadMoved { .. }
+        | WriteError::Fenced { .. }
+        | WriteError::DeviceFenced { .. }
+        | WriteError::AnswerTaken => StoreError::Unavailable(format!("{error}; try again")),
     }
 }

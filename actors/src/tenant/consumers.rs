@@ -225,9 +225,9 @@ impl TenantActor {
             reply.send(outcome.map(|()| standing).map_err(|error| match error {
                 WriteError::Store(error) => error.into(),
                 WriteError::Fenced { .. } => NotHeld::Leaving.into(),
-                other @ (WriteError::HeadMoved { .. } | WriteError::AnswerTaken) => {
-                    StoreError::Unavailable(other.to_string()).into()
-                }
+                other @ (WriteError::HeadMoved { .. }
+                | WriteError::DeviceFenced { .. }
+                | WriteError::AnswerTaken) => StoreError::Unavailable(other.to_string()).into(),
             }));
         }));
     }

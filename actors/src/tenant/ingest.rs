@@ -57,6 +57,11 @@ impl TenantActor {
             self.ingest(message, ctx);
             return;
         }
+        if let Some(held) = self.is_replaced(&message) {
+            self.release_key(&message);
+            message.reply.send(Err(IngestError::DeviceFenced { held }));
+            return;
+        }
         if self.must_fetch(&message.events) {
             self.fetch_then_admit(message, ctx);
             return;
@@ -68,6 +73,7 @@ impl TenantActor {
         let Ingest {
             mut events,
             idempotent,
+            from,
             reply,
         } = message;
         let fates = ready.decide(&mut events, now);
@@ -75,7 +81,9 @@ impl TenantActor {
             .iter()
             .filter(|fate| matches!(fate, Fate::Accept))
             .count();
+        let is_own = from.as_ref().is_some_and(|from| from.is_own);
         let standing = match ready.take_from_plan(wanted, now) {
+            Err(_) if is_own => None,
             Ok(standing) => standing,
             Err(error) => {
                 ready.undo(&events, &fates);
@@ -89,11 +97,15 @@ impl TenantActor {
         let received_at = now.max(ready.received_last);
         ready.received_last = received_at;
         ready.pending.begin();
+        let session = from.as_ref().map(|from| (from.device, from.fence));
+        let mut steps = from.map(|from| from.steps.into_iter());
         let mut items = Vec::with_capacity(events.len());
         for (new, fate) in events.into_iter().zip(fates) {
+            let step = steps.as_mut().and_then(Iterator::next).flatten();
             items.push(match fate {
                 Fate::Accept => {
                     let event = ready.number(self.tenant, new, received_at, &mut self.random);
+                    ready.pending.add_origin(&event, session, step);
                     Item::Accepted(event)
                 }
                 Fate::Answer(item) => item,
@@ -105,6 +117,7 @@ impl TenantActor {
             items,
             standing,
             key: answered,
+            session,
             reply,
         });
         self.pass_on(ctx);

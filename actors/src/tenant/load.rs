@@ -181,6 +181,7 @@ async fn load(
         flights: 0,
         dispatcher,
         consumers: Consumers::default(),
+        replaced: super::devices::Replaced::default(),
         is_failing: false,
         hold,
     }))

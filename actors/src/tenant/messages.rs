@@ -7,8 +7,10 @@ use std::{fmt, sync::Arc, time::Duration};
 use actix::prelude::*;
 use bytes::Bytes;
 use domain::{
+    device::{MessageKey, MessageStep},
     event::{Event, NewEvent},
-    ids::{EventId, WorkspaceId},
+    fence::Fence,
+    ids::{DeviceId, EventId, WorkspaceId},
     position::Position,
     rate::Standing,
     template::Violation,
@@ -29,8 +31,23 @@ pub struct Ingest {
     pub events: Vec<NewEvent>,
     /// What to keep for the request's idempotency key.
     pub idempotent: Option<IdempotentRequest>,
+    /// The device's session that they came through.
+    pub from: Option<FromDevice>,
     /// Where to answer.
     pub reply: Reply<Result<Ingested, IngestError>>,
+}
+
+/// The session of a device that events come through.
+#[derive(Clone, Debug)]
+pub struct FromDevice {
+    /// Which device.
+    pub device: DeviceId,
+    /// The session's fence: the events are taken only if no newer session has written.
+    pub fence: Fence,
+    /// What each event does to a message, one for each event.
+    pub steps: Vec<Option<(MessageKey, MessageStep)>>,
+    /// Whether it is what the engine itself says about the device: no plan keeps it out.
+    pub is_own: bool,
 }
 
 /// An ingest with an idempotency key.
@@ -99,6 +116,12 @@ pub enum IngestError {
     /// The idempotency key was used for another request.
     #[error("this idempotency key was used for another request")]
     IdempotencyMismatch,
+    /// The device's session has been replaced by a newer one.
+    #[error("the device's session has been replaced: fence {held} was written")]
+    DeviceFenced {
+        /// The highest fence that was written.
+        held: Fence,
+    },
     /// This node does not hold the tenant.
     #[error(transparent)]
     NotHeld(#[from] NotHeld),

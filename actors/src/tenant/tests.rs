@@ -110,6 +110,8 @@ async fn a_second_writer_cannot_fork_the_log_and_the_first_goes_on_after_it() {
         events: vec![foreign],
         nodes: vec![],
         answers: vec![],
+        sessions: vec![],
+        messages: vec![],
     });
     stand.log.commit(&[part]).await.unwrap().remove(0).unwrap();
     let refused = stand.ingest(vec![event(stand.workspace)]).await;
@@ -151,6 +153,7 @@ async fn what_a_dead_actor_had_sent_to_the_disk_is_shown_by_its_successor() {
         let message = |reply| Ingest {
             events,
             idempotent: None,
+            from: None,
             reply,
         };
         let answer = stand.tenants.post(&stand.tenant, message).unwrap();

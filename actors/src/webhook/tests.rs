@@ -5,7 +5,7 @@
 mod busy;
 mod faults;
 mod flow;
-mod house;
+pub(crate) mod house;
 mod order;
 mod replays;
 mod sink;

@@ -89,6 +89,12 @@ impl Api {
         Ok(actors.contains("ten_"))
     }
 
+    /// How many devices' actors run.
+    pub(crate) async fn live_devices(&self) -> anyhow::Result<usize> {
+        let actors = self.call(Method::GET, "/internal/actors", None).await?;
+        Ok(actors.matches("dev_").count())
+    }
+
     async fn call(
         &self,
         method: Method,

@@ -115,6 +115,8 @@ impl BareStore {
             events: Vec::new(),
             nodes: Vec::new(),
             answers: Vec::new(),
+            sessions: Vec::new(),
+            messages: Vec::new(),
         };
         for _ in 0..bodies::BATCH {
             self.head = self.head.next();

@@ -8,6 +8,7 @@ pub mod checkpoint;
 pub mod clock;
 pub mod cloudevents;
 pub mod dedup;
+pub mod device;
 pub mod event;
 pub mod event_id;
 pub mod export;

@@ -1,4 +1,4 @@
-//! The control plane: tenants, keys, workspaces, webhooks, answers to repeated requests, and who did what.
+//! The control plane: tenants, keys, workspaces, webhooks, devices, answers to repeated requests, and who did what.
 //!
 //! One SQL text for every database (DESIGN §6), in the portable subset that `migrations/control` describes. Several
 //! nodes may work on one server at the same time: what each of them owns is in leases. Decides no policy: what a plan
@@ -8,6 +8,7 @@ mod audit;
 mod columns;
 mod counters;
 mod database;
+mod devices;
 mod failure;
 mod keys;
 mod leases;
@@ -27,6 +28,7 @@ use tokio::time::Instant;
 
 pub use self::{
     audit::{AuditEntry, AuditFilter, RecordedAudit},
+    devices::{Device, DeviceChange, Holder, NewDevice, OpenedDevice},
     leases::{Before, Claim, LeaseKey, LeaseKind, Owner},
     reservations::{Answer, Reservation, Reserve},
     sessions::{NodeSession, Renewal, SessionId},

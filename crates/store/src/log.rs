@@ -6,11 +6,13 @@
 #[cfg(test)]
 pub mod conformance;
 mod delivery;
+mod device;
 mod fold;
 pub mod postgres;
 mod read;
 pub mod sqlite;
 mod stored;
+mod window;
 mod write;
 
 use std::time::Duration;
@@ -18,15 +20,21 @@ use std::time::Duration;
 use async_trait::async_trait;
 use domain::{
     event::{Event, Hash},
-    ids::{TenantId, WorkspaceId},
+    fence::Fence,
+    ids::{DeviceId, TenantId, WorkspaceId},
     position::{Position, Seq},
     time::Timestamp,
 };
+use uuid::Uuid;
 
 pub use self::{
     delivery::{
         Attempt, DeadLetterQuery, Delivery, DeliveryQuery, DeliveryState, Exception, Replay,
         ReplayState, WebhookNo,
+    },
+    device::{
+        Credentials, Direction, Message, MessageError, MessageMark, MessageOutcome, MessagePage,
+        MessageQuery, OutgoingMessage,
     },
     read::{ChainEnd, Consumer, ConsumerName, Counts, DedupEntry, EventQuery, Order, Page},
     write::{
@@ -207,6 +215,31 @@ pub trait RegionLog: Send + Sync + 'static {
         tenant: TenantId,
         name: &ConsumerName,
     ) -> Result<Option<Consumer>, StoreError>;
+
+    // Devices.
+
+    /// The highest fence that was written for a device; 0 if it never had a session.
+    async fn device_fence(&self, tenant: TenantId, device: DeviceId) -> Result<Fence, StoreError>;
+    /// What a device's connector keeps with the engine.
+    async fn credentials(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+    ) -> Result<Option<Credentials>, StoreError>;
+    /// One page of a device's messages, newest first. Looks at no more than `query.scan_max` of them, so a page may be
+    /// short, even empty, while `MessagePage::next` still says where to go on.
+    async fn messages(
+        &self,
+        tenant: TenantId,
+        query: &MessageQuery,
+    ) -> Result<MessagePage, StoreError>;
+    /// One message of a device.
+    async fn message(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+        id: Uuid,
+    ) -> Result<Option<Message>, StoreError>;
 
     // Operating.
 

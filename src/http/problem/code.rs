@@ -68,6 +68,8 @@ codes! {
         "An event with this `dedup_id` came within the last 24 hours. `existing_id` names it; nothing was added.";
     Conflict = "conflict", CONFLICT, "The state does not allow it",
         "What is asked for contradicts what is there: a name is taken, or the resource is in another state.";
+    DeviceOffline = "device_offline", CONFLICT, "The device is not connected",
+        "No gateway holds a session of this device, so nobody could be told. Nothing was sent; repeat it when the device is connected.";
     IdempotencyInFlight = "idempotency_in_flight", CONFLICT, "The same request is being worked on",
         "A request with this Idempotency-Key is still being worked on. Repeat it in a moment to get its answer.";
     VersionMismatch = "version_mismatch", PRECONDITION_FAILED, "The resource has changed",
@@ -90,6 +92,8 @@ codes! {
         "The key's requests or the plan's events of this minute are spent. Retry-After says when there are new ones.";
     Internal = "internal", INTERNAL_SERVER_ERROR, "Something broke here",
         "Something broke that the caller cannot help. `trace_id` finds it in the operator's log.";
+    DeviceRefused = "device_refused", BAD_GATEWAY, "The device refused it",
+        "The device's gateway or its network refused the command. `device_error` has their own code and message.";
     Overloaded = "overloaded", SERVICE_UNAVAILABLE, "Too much at once",
         "More is in flight than is allowed. Nothing was done; repeat the request after Retry-After.";
     StoreUnavailable = "store_unavailable", SERVICE_UNAVAILABLE, "The store does not answer",
@@ -98,6 +102,8 @@ codes! {
         "The tenant's region does not answer, and its events may not wait elsewhere. Repeat the request later.";
     OwnerUnreachable = "owner_unreachable", SERVICE_UNAVAILABLE, "The responsible node does not answer",
         "The node that is responsible for this tenant does not answer. Repeat the request after Retry-After.";
+    DeviceTimeout = "device_timeout", GATEWAY_TIMEOUT, "The device did not answer in time",
+        "The device's gateway did not answer before the deadline. The command may have been carried out all the same.";
     StorageFull = "storage_full", INSUFFICIENT_STORAGE, "The disk is full",
         "The disk of the store is full. Nothing was taken; the same request works when there is room.";
 }

@@ -254,6 +254,10 @@ impl Lines {
                 "TRUNKLINE__CLUSTER__LEASE_SECONDS",
                 LEASE.as_secs().to_string(),
             )
+            .with(
+                "TRUNKLINE__POSTGRES__STATEMENT_TIMEOUT_MS",
+                LEASE.as_millis().to_string(),
+            )
             .with("TRUNKLINE__REGIONS__ENABLED", "AU")
             .with("TRUNKLINE__SERVER__WORKERS", "1")
             .with("TRUNKLINE__ENGINE__ARBITERS", "1")

@@ -3,7 +3,7 @@
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::webhooks::make;
+use super::{devices, webhooks::make};
 use crate::harness::{Behaviour, Client, Engine, Sink, client::text, until};
 
 /// One thing of each kind, all of one tenant.
@@ -15,6 +15,7 @@ struct Things {
     delivery: String,
     dead_letter: String,
     replay: String,
+    device: String,
 }
 
 async fn make_things(owner: &Client, sink: &Sink) -> Things {
@@ -46,6 +47,7 @@ async fn make_things(owner: &Client, sink: &Sink) -> Things {
         delivery: text(&deliveries[0], "id").to_owned(),
         dead_letter: text(&dead, "id").to_owned(),
         replay: text(&replay, "id").to_owned(),
+        device: devices::made(owner).await,
         webhook,
     }
 }
@@ -88,7 +90,7 @@ const CALLS: &[(&str, &str)] = &[
 ];
 
 impl Things {
-    fn named(&self) -> [(&'static str, &str); 7] {
+    fn named(&self) -> [(&'static str, &str); 8] {
         [
             ("{event}", &self.event),
             ("{workspace}", &self.workspace),
@@ -97,6 +99,7 @@ impl Things {
             ("{delivery}", &self.delivery),
             ("{dead_letter}", &self.dead_letter),
             ("{replay}", &self.replay),
+            ("{device}", &self.device),
         ]
     }
 
@@ -128,6 +131,11 @@ async fn what_belongs_to_another_tenant_is_not_found_and_stays_as_it_is() {
     put.json(&json!({ "url": "https://example.com" }))
         .await
         .problem(404, "not_found");
+    for (method, path) in devices::CALLS {
+        let call = devices::bare_call(&stranger, method, &things.put_into(path));
+        call.await.problem(404, "not_found");
+    }
+    assert_eq!(owner.every_page("/v1/devices").await.len(), 1);
     assert_eq!(owner.every_page("/v1/dead-letters").await.len(), 1);
     assert_eq!(owner.every_page("/v1/webhooks").await.len(), 1);
     owner.get(&format!("/v1/keys/{}", things.key)).await.ok(200);
@@ -147,6 +155,7 @@ async fn lists_show_nothing_of_another_tenant() {
         "/v1/webhooks",
         "/v1/dead-letters",
         "/v1/keys",
+        "/v1/devices",
         "/v1/workspaces",
         "/v1/audit-logs",
         "/v1/events/export.json",
@@ -205,6 +214,11 @@ async fn another_tenants_workspace_takes_no_events_and_no_webhooks() {
     let key = json!({ "name": "k", "scope": workspace });
     stranger
         .post("/v1/keys", &key)
+        .await
+        .problem(422, "invalid_field");
+    let device = json!({ "name": "d", "workspace": workspace });
+    stranger
+        .post("/v1/devices", &device)
         .await
         .problem(422, "invalid_field");
     assert_eq!(owner.every_page("/v1/events").await, Vec::<Value>::new());

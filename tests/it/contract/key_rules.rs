@@ -11,7 +11,7 @@ use crate::harness::{
 };
 
 /// Stands for `{id}`, and names nothing.
-const NO_ID: &str = "00000000000000000000000000000000";
+pub(crate) const NO_ID: &str = "00000000000000000000000000000000";
 
 /// Calls, with the permission that each needs.
 const CALLS: &[(&str, &str, &str)] = &[
@@ -68,10 +68,14 @@ const CALLS: &[(&str, &str, &str)] = &[
 #[tokio::test]
 async fn every_call_needs_its_permission_and_no_other() {
     let engine = Engine::start().await;
-    let client = engine.client();
-    let lacking = json!({ "name": "stranger", "permissions": ["devices:send"] });
-    let (stranger, _) = make(&client, lacking).await;
-    for (permission, method, path) in CALLS {
+    each_needs_its_permission(&engine.client(), CALLS).await;
+}
+
+/// Makes each call without and with the permission that it needs.
+pub(crate) async fn each_needs_its_permission(client: &Client, calls: &[(&str, &str, &str)]) {
+    let lacking = json!({ "name": "stranger", "permissions": ["usage:read"] });
+    let (stranger, _) = make(client, lacking).await;
+    for (permission, method, path) in calls {
         let (method, path): (Method, _) = (method.parse().unwrap(), path.replace("{id}", NO_ID));
         let answer = stranger.call(method.clone(), &path).json(&json!({})).await;
         let problem = answer.problem(403, "permission_denied");
@@ -80,7 +84,7 @@ async fn every_call_needs_its_permission_and_no_other() {
             "{path} wants {permission}: {problem}"
         );
         let enough = json!({ "name": permission, "permissions": [permission] });
-        let (holder, _) = make(&client, enough).await;
+        let (holder, _) = make(client, enough).await;
         if path == "/v1/events/tail" {
             holder.tail("", None).await;
             continue;

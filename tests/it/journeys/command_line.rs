@@ -5,7 +5,7 @@ use std::{ffi::OsStr, process::Stdio};
 use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader, Lines},
-    process::{Child, ChildStdout},
+    process::{Child, ChildStdout, Command},
 };
 
 use crate::harness::{
@@ -23,10 +23,16 @@ struct Running {
 
 impl Running {
     fn start(engine: &Engine, arguments: &[&str]) -> Running {
-        let mut child = program()
+        let mut command = program();
+        command
             .args(arguments)
             .args(["--url", engine.anonymous().base()])
-            .env("TRUNKLINE_KEY", engine.key())
+            .env("TRUNKLINE_KEY", engine.key());
+        Running::spawn(command)
+    }
+
+    fn spawn(mut command: Command) -> Running {
+        let mut child = command
             .stdout(Stdio::piped())
             .spawn()
             .expect("the program can be started");
@@ -193,6 +199,26 @@ async fn the_demo_shows_deliveries_and_ends_by_itself() {
         "{}",
         ended.said()
     );
+}
+
+#[tokio::test]
+async fn the_demo_pairs_a_phone_that_loses_its_connection_and_comes_back() {
+    let mut command = program();
+    command.arg("demo");
+    let mut demo = Running::spawn(command);
+    for told in [
+        "scan this to pair the phone",
+        "█",
+        "the phone is connected",
+        "came in, position",
+        "writes",
+        "receipt.read came in",
+        "the connection is cut",
+        "is back, with session 2",
+        "nothing was lost",
+    ] {
+        demo.line_with(told).await;
+    }
 }
 
 #[tokio::test]

@@ -22,7 +22,7 @@ impl Engine {
         id: WebhookId,
     ) -> Result<Webhook, EngineError> {
         let found = self.inner.control.webhook(tenant, id).await?;
-        self.seen(found, confined_to).await
+        self.seen_by(found, confined_to).await
     }
 
     /// The webhook with a number, if the caller may see it.
@@ -33,10 +33,10 @@ impl Engine {
         no: WebhookNo,
     ) -> Result<Webhook, EngineError> {
         let found = self.inner.control.webhook_by_no(tenant, no.0).await?;
-        self.seen(found, confined_to).await
+        self.seen_by(found, confined_to).await
     }
 
-    async fn seen(
+    async fn seen_by(
         &self,
         found: Option<SealedWebhook>,
         confined_to: Option<WorkspaceId>,
@@ -56,7 +56,7 @@ impl Engine {
     }
 
     /// Finds the workspace that a caller named. The one that the webhook has may stay even if it is out of use.
-    pub(super) async fn resolve_workspace(
+    pub(in crate::engine) async fn resolve_workspace(
         &self,
         tenant: TenantId,
         confined_to: Option<WorkspaceId>,

@@ -17,6 +17,8 @@ async fn leave_work(stand: &Stand, by: &Node, customer: Customer) {
         events: vec![sample],
         nodes: Vec::new(),
         answers: Vec::new(),
+        sessions: Vec::new(),
+        messages: Vec::new(),
     });
     stand.log.commit(&[part]).await.unwrap().remove(0).unwrap();
 }

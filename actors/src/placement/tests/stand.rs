@@ -22,13 +22,16 @@ use domain::{
     seal::MasterKey,
     time::Timestamp,
 };
-use futures_util::{StreamExt as _, stream::BoxStream};
-use outbound::{ClientOptions, Guard, WebhookClient, bus::Topic};
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::BoxStream};
+use outbound::{
+    ClientOptions, Guard, WebhookClient,
+    bus::{BusError, Handler, Topic},
+};
 use parking_lot::Mutex;
 use rand::{RngExt as _, SeedableRng as _, rngs::StdRng};
 use store::{
     checkpoints::SignedCheckpoints,
-    control::{Control, LeaseKey, Owner},
+    control::{Control, LeaseKey, Owner, SessionId},
     log::{RegionLog, sqlite::SqliteLog},
 };
 use tempfile::TempDir;
@@ -36,6 +39,7 @@ use tokio::{runtime::Handle, sync::broadcast, time::Instant};
 
 use crate::{
     Engine, EngineError, EngineOptions,
+    device::{Answering, Peers},
     engine::TenantInput,
     feed::RingLimits,
     placement::{Cluster, Shared, SharedOptions, Wire},
@@ -48,36 +52,37 @@ use crate::{
 /// Long enough for the slowest machine: tests ask for heartbeats and sweeps when they want one.
 const LEASE: Duration = Duration::from_secs(15);
 
-pub(super) struct Stand {
+pub(crate) struct Stand {
     folder: TempDir,
-    pub(super) control: Control,
-    pub(super) log: Arc<dyn RegionLog>,
-    pub(super) wire: Arc<LossyWire>,
+    pub(crate) control: Control,
+    pub(crate) log: Arc<dyn RegionLog>,
+    pub(crate) wire: Arc<LossyWire>,
+    pub(crate) peers: Arc<Neighbours>,
 }
 
 /// One node.
-pub(super) struct Node {
-    pub(super) engine: Engine,
-    pub(super) shared: Arc<Shared>,
+pub(crate) struct Node {
+    pub(crate) engine: Engine,
+    pub(crate) shared: Arc<Shared>,
 }
 
 /// A tenant, and the workspace that its events go to.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Customer {
-    pub(super) id: TenantId,
-    pub(super) workspace: WorkspaceId,
+pub(crate) struct Customer {
+    pub(crate) id: TenantId,
+    pub(crate) workspace: WorkspaceId,
 }
 
 /// Loses `lost_percent` of what is told.
-pub(super) struct LossyWire {
+pub(crate) struct LossyWire {
     sender: broadcast::Sender<(Topic, Bytes)>,
     random: Mutex<StdRng>,
-    pub(super) lost_percent: AtomicU32,
+    pub(crate) lost_percent: AtomicU32,
     connection: AtomicU64,
 }
 
 impl Stand {
-    pub(super) async fn open() -> Stand {
+    pub(crate) async fn open() -> Stand {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("sqlite:{}", folder.path().join("control.db").display());
         let control = Control::open(&url).await.unwrap();
@@ -93,18 +98,19 @@ impl Stand {
             control,
             log: Arc::new(log),
             wire: Arc::new(wire),
+            peers: Arc::default(),
         }
     }
 
     /// A node that has joined.
-    pub(super) async fn node(&self, name: &str) -> Node {
+    pub(crate) async fn node(&self, name: &str) -> Node {
         let node = self.stranger(name);
         node.engine.wake().await.unwrap();
         node
     }
 
     /// A node that has not joined: it has no session, and holds nothing.
-    pub(super) fn stranger(&self, name: &str) -> Node {
+    pub(crate) fn stranger(&self, name: &str) -> Node {
         let started_at = Instant::now();
         let start = Timestamp::from_micros(1_700_000_000_000_000);
         let clock = Clock::new(start, move || started_at.elapsed());
@@ -136,6 +142,7 @@ impl Stand {
                 node: name.to_owned(),
                 lease: LEASE,
                 wire: Some(Arc::clone(&self.wire) as Arc<dyn Wire>),
+                peers: Some(Arc::clone(&self.peers) as Arc<dyn Peers>),
             }),
             tenant_registry: RegistryOptions {
                 in_flight_max: 4_096,
@@ -154,12 +161,12 @@ impl Stand {
     }
 
     /// Who holds the tenant, as the control plane says.
-    pub(super) async fn owner(&self, customer: Customer) -> Option<Owner> {
+    pub(crate) async fn owner(&self, customer: Customer) -> Option<Owner> {
         let key = LeaseKey::Tenant(customer.id);
         self.control.owner(&key).await.unwrap()
     }
 
-    pub(super) async fn all(&self, customer: Customer) -> Vec<Event> {
+    pub(crate) async fn all(&self, customer: Customer) -> Vec<Event> {
         self.log
             .read_after(customer.id, Position::ZERO, 100_000, usize::MAX)
             .await
@@ -167,7 +174,7 @@ impl Stand {
     }
 
     /// Looks at every event: positions without a hole, and one unbroken chain.
-    pub(super) async fn check_log(&self, customer: Customer) -> Vec<Event> {
+    pub(crate) async fn check_log(&self, customer: Customer) -> Vec<Event> {
         let events = self.all(customer).await;
         let mut prev = domain::event::Hash::default();
         for (number, event) in (1..).zip(&events) {
@@ -181,7 +188,7 @@ impl Stand {
 }
 
 impl Node {
-    pub(super) async fn customer(&self, slug: &str) -> Customer {
+    pub(crate) async fn customer(&self, slug: &str) -> Customer {
         let input = TenantInput {
             name: slug.to_owned(),
             slug: slug.to_owned(),
@@ -196,7 +203,7 @@ impl Node {
     }
 
     /// Ingests one event, and answers it as it was accepted.
-    pub(super) async fn ingest(&self, customer: Customer) -> Result<Arc<Event>, EngineError> {
+    pub(crate) async fn ingest(&self, customer: Customer) -> Result<Arc<Event>, EngineError> {
         let event = NewEvent {
             workspace: customer.workspace,
             kind: EventType::new("order.paid").unwrap(),
@@ -215,11 +222,11 @@ impl Node {
     }
 
     /// Sends a heartbeat now.
-    pub(super) fn beat(&self) {
+    pub(crate) fn beat(&self) {
         self.shared.beat_now.notify_one();
     }
 
-    pub(super) fn session(&self) -> store::control::SessionId {
+    pub(crate) fn session(&self) -> store::control::SessionId {
         self.shared.own_session().expect("the node has joined")
     }
 }
@@ -255,8 +262,55 @@ impl Wire for LossyWire {
     }
 }
 
+/// Brings questions to nodes in the same process.
+#[derive(Default)]
+pub(crate) struct Neighbours {
+    handlers: Arc<Mutex<HashMap<SessionId, Handler>>>,
+}
+
+struct Neighbour {
+    handlers: Arc<Mutex<HashMap<SessionId, Handler>>>,
+    session: SessionId,
+}
+
+impl Answering for Neighbour {}
+
+impl Drop for Neighbour {
+    fn drop(&mut self) {
+        self.handlers.lock().remove(&self.session);
+    }
+}
+
+impl Peers for Neighbours {
+    fn ask(
+        &self,
+        session: SessionId,
+        body: Bytes,
+        within: Duration,
+    ) -> BoxFuture<'_, Result<Bytes, BusError>> {
+        let handler = self.handlers.lock().get(&session).map(Arc::clone);
+        async move {
+            let handler = handler.ok_or(BusError::NoResponder)?;
+            let answer = tokio::time::timeout(within, handler(body)).await;
+            answer.map_err(|_elapsed| BusError::TimedOut)
+        }
+        .boxed()
+    }
+
+    fn serve(
+        &self,
+        session: SessionId,
+        handler: Handler,
+    ) -> BoxFuture<'_, Result<Box<dyn Answering>, BusError>> {
+        self.handlers.lock().insert(session, handler);
+        let handlers = Arc::clone(&self.handlers);
+        let serving = Neighbour { handlers, session };
+        std::future::ready(Ok(Box::new(serving) as Box<dyn Answering>)).boxed()
+    }
+}
+
 /// Waits for something that comes by itself.
-pub(super) async fn until(mut is_there: impl AsyncFnMut() -> bool) {
+pub(crate) async fn until(mut is_there: impl AsyncFnMut() -> bool) {
     while !is_there().await {
         tokio::time::sleep(Duration::from_millis(1)).await;
     }

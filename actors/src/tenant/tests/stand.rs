@@ -172,6 +172,7 @@ impl Stand {
         let message = |reply| Ingest {
             events,
             idempotent: None,
+            from: None,
             reply,
         };
         match self.tenants.ask(&self.tenant, message).await.unwrap()? {
@@ -201,6 +202,7 @@ impl Stand {
         let message = |reply| Ingest {
             events,
             idempotent,
+            from: None,
             reply,
         };
         self.tenants.ask(&self.tenant, message).await.unwrap()

@@ -1,6 +1,13 @@
 //! An engine with one tenant, and a clock that the test moves.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
 
 use actix::Arbiter;
 use domain::{
@@ -49,29 +56,33 @@ impl HeldClock {
     }
 }
 
+/// What the first engine's randomness begins with.
+const FIRST_SEED: u64 = 7;
+
 /// See the module.
-pub(super) struct House {
-    pub(super) engine: Engine,
-    pub(super) tenant: Tenant,
-    workspace: WorkspaceId,
-    log: Arc<dyn RegionLog>,
-    control: Control,
+pub(crate) struct House {
+    pub(crate) engine: Engine,
+    pub(crate) tenant: Tenant,
+    pub(crate) workspace: WorkspaceId,
+    pub(crate) log: Arc<dyn RegionLog>,
+    pub(crate) control: Control,
     master: String,
     folder: Arc<TempDir>,
+    seed: u64,
     /// The same for every engine on these stores, as wall time is.
     time: Clock,
     _clock: Arc<HeldClock>,
 }
 
 impl House {
-    pub(super) async fn open() -> House {
+    pub(crate) async fn open() -> House {
         let clock = Arc::new(HeldClock::pause());
         let folder = Arc::new(TempDir::new().unwrap());
         let master = MasterKey::generate().to_hex().to_string();
         let started = Instant::now();
         let epoch = Timestamp::parse("2026-01-01T00:00:00Z").unwrap();
         let time = Clock::new(epoch, move || started.elapsed());
-        let (engine, log, control) = engine(&folder, &master, &time).await;
+        let (engine, log, control) = engine(&folder, &master, &time, FIRST_SEED).await;
         let input = TenantInput {
             name: "Test".into(),
             slug: "test".into(),
@@ -87,25 +98,29 @@ impl House {
             control,
             master,
             folder,
+            seed: FIRST_SEED,
             time,
             _clock: clock,
         }
     }
 
-    pub(super) fn id(&self) -> TenantId {
+    pub(crate) fn id(&self) -> TenantId {
         self.tenant.id
     }
 
     /// Ends the engine as a kill would, seen from its stores, and starts another one on them.
-    pub(super) async fn kill_and_restart(self) -> House {
+    pub(crate) async fn kill_and_restart(self) -> House {
         self.log.close().await;
         self.control.close().await;
         // Its actors still live on this thread: they must not send any more. Even a deadline of now needs a clock that moves.
         let moment = tokio::time::advance(Duration::from_millis(2));
         tokio::join!(self.engine.shut_down(Duration::ZERO), moment);
-        let (engine, log, control) = engine(&self.folder, &self.master, &self.time).await;
+        // Another process has another name.
+        let seed = self.seed + 1_000_000;
+        let (engine, log, control) = engine(&self.folder, &self.master, &self.time, seed).await;
         engine.wake().await.unwrap();
         House {
+            seed,
             engine,
             log,
             control,
@@ -114,7 +129,7 @@ impl House {
     }
 
     /// Makes a webhook from the members that the test cares for.
-    pub(super) async fn webhook(&self, url: &str, members: &str) -> WebhookId {
+    pub(crate) async fn webhook(&self, url: &str, members: &str) -> WebhookId {
         let body = format!(r#"{{"url":"{url}"{members}}}"#);
         let input = WebhookInput::parse(body.as_bytes()).unwrap();
         let made = self
@@ -126,7 +141,7 @@ impl House {
     }
 
     /// Ingests one event of each kind; a kind may be followed by `/` and an ordering key.
-    pub(super) async fn ingest(&self, kinds: &[&str]) {
+    pub(crate) async fn ingest(&self, kinds: &[&str]) {
         let events = kinds.iter().map(|kind| {
             let (kind, key) = kind
                 .split_once('/')
@@ -146,16 +161,16 @@ impl House {
     }
 
     /// Ingests so many events of one kind.
-    pub(super) async fn ingest_many(&self, kind: &str, count: usize) {
+    pub(crate) async fn ingest_many(&self, kind: &str, count: usize) {
         self.ingest(&vec![kind; count]).await;
     }
 
-    pub(super) async fn view(&self, webhook: WebhookId) -> WebhookView {
+    pub(crate) async fn view(&self, webhook: WebhookId) -> WebhookView {
         self.engine.webhook(self.id(), None, webhook).await.unwrap()
     }
 
     /// Waits until the webhook stands as the test wants.
-    pub(super) async fn until(
+    pub(crate) async fn until(
         &self,
         webhook: WebhookId,
         is_there: impl Fn(&WebhookView) -> bool,
@@ -170,7 +185,7 @@ impl House {
     }
 
     /// Waits until the webhook's running actor stands as the test wants.
-    pub(super) async fn until_status(
+    pub(crate) async fn until_status(
         &self,
         webhook: WebhookId,
         is_there: impl Fn(&WebhookStatus) -> bool,
@@ -180,7 +195,7 @@ impl House {
     }
 
     /// Waits until everything up to `cursor` is settled, on disk, and nothing is on its way.
-    pub(super) async fn settled(&self, webhook: WebhookId, cursor: u64) {
+    pub(crate) async fn settled(&self, webhook: WebhookId, cursor: u64) {
         self.until_status(webhook, |status| {
             status.in_flight == 0 && status.cursor.get() >= cursor
         })
@@ -188,12 +203,12 @@ impl House {
     }
 
     /// Moves the clock.
-    pub(super) async fn pass(&self, time: Duration) {
+    pub(crate) async fn pass(&self, time: Duration) {
         tokio::time::advance(time).await;
     }
 
     /// How many attempts each delivery of the webhook has had, and how it stands, oldest event first.
-    pub(super) async fn deliveries(&self, webhook: WebhookId) -> Vec<(u64, u32, String)> {
+    pub(crate) async fn deliveries(&self, webhook: WebhookId) -> Vec<(u64, u32, String)> {
         let all = self
             .engine
             .deliveries(self.id(), None, webhook, (None, None, 500));
@@ -215,6 +230,7 @@ async fn engine(
     folder: &TempDir,
     master: &str,
     clock: &Clock,
+    seed: u64,
 ) -> (Engine, Arc<dyn RegionLog>, Control) {
     let path = |name: &str| folder.path().join(name);
     let url = format!("sqlite:{}", path("control.db").display());
@@ -231,9 +247,10 @@ async fn engine(
         clock: clock.clone(),
         runtime: Handle::current(),
     });
+    let seeds = AtomicU64::new(seed);
     let engine = Engine::new(EngineOptions {
         clock: clock.clone(),
-        random: Arc::new(|| StdRng::seed_from_u64(7)),
+        random: Arc::new(move || StdRng::seed_from_u64(seeds.fetch_add(1, Ordering::Relaxed))),
         control: control.clone(),
         logs: RegionLogs::new(HashMap::from([(Region::Au, Arc::clone(&log))])),
         checkpoints: SignedCheckpoints::open(path("checkpoints")).unwrap(),

@@ -8,6 +8,7 @@
     reason = "printing figures is what this program is for"
 )]
 
+mod devices;
 mod load;
 mod postgres;
 mod sqlite;

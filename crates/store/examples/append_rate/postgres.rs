@@ -1,11 +1,11 @@
 //! The log on `PostgreSQL`, beside bare inserts by `unnest` and by `COPY` into a table of the same shape.
 
-use std::pin::pin;
+use std::{pin::pin, sync::Arc};
 
 use domain::{position::Position, region::Region};
 use store::{
     PostgresOptions,
-    log::{RegionLog as _, postgres::PostgresLog},
+    log::{RegionLog, postgres::PostgresLog},
 };
 use tokio_postgres::{
     Client, NoTls,
@@ -14,7 +14,8 @@ use tokio_postgres::{
 };
 
 use crate::load::{
-    BATCHES, Failure, PAYLOAD, Rate, Timer, commits_of, log_rate, read_rate, spread_rate,
+    BATCHES, Failure, PAYLOAD, Rate, Timer, commits_of, log_rate, read_rate, settle_rate,
+    side_by_side_rate, spread_rate,
 };
 
 const DATABASE: &str = "append_rate";
@@ -33,6 +34,18 @@ pub(crate) async fn run(server: &str) -> Result<(), Failure> {
             copy_rate(&url, batch, commits).await?,
         );
         println!("{batch:>5} events a commit: log {ours}, unnest {unnest}, copy {copy}");
+    }
+    for batch in [8, 32, 128] {
+        let log = fresh(server, &url).await?;
+        let settled = settle_rate(&log, batch, commits_of(batch)).await?;
+        log.close().await;
+        println!("{batch:>5} outcomes a commit: {settled}");
+    }
+    for committers in [1, 2, 4] {
+        let log: Arc<dyn RegionLog> = Arc::new(fresh(server, &url).await?);
+        let rows = side_by_side_rate(&log, committers, 32, 1_000).await?;
+        log.close().await;
+        println!("{committers:>5} commits of 32 events at once: {rows:>8.0} rows/s");
     }
     for tenants in [20, 200] {
         let log = fresh(server, &url).await?;

@@ -9,6 +9,7 @@ use sqlx::{
 };
 use store::log::{RegionLog as _, sqlite::SqliteLog};
 
+use crate::devices::message_rate;
 use crate::load::{
     BATCHES, Failure, PAYLOAD, Rate, Timer, commits_of, log_rate, read_rate, spread_rate,
 };
@@ -29,6 +30,12 @@ pub(crate) async fn run(folder: &Path) -> Result<(), Failure> {
         let spread = spread_rate(&log, tenants, 500).await?;
         log.close().await;
         println!("{tenants:>5} events of as many tenants a commit: {spread}");
+    }
+    for devices in [100, 1_000] {
+        let log = fresh(folder).await?;
+        let messages = message_rate(&log, devices, 100, 1_000).await?;
+        log.close().await;
+        println!("  100 messages of {devices} devices a commit: {messages}");
     }
     let log = fresh(folder).await?;
     log_rate(&log, 1_000, 50).await?;

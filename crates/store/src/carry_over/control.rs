@@ -1,6 +1,7 @@
 //! Carries the control plane over: all of it in one transaction, which also notes that the carry-over is done.
 //!
-//! Sessions and leases are left behind: they belong to processes, and every node begins its own.
+//! Sessions and leases are left behind: they belong to processes, and every node begins its own. So do the columns of a
+//! device that say who holds it.
 
 use sqlx::AssertSqlSafe;
 
@@ -17,7 +18,7 @@ use super::{
 const SCHEMA: &str = "trunkline";
 
 /// In an order in which every row finds what it refers to.
-pub(super) const TABLES: [Table; 7] = [
+pub(super) const TABLES: [Table; 8] = [
     Table {
         name: "tenants",
         columns: &[
@@ -92,6 +93,26 @@ pub(super) const TABLES: [Table; 7] = [
             ("previous_secret", Text),
             ("previous_secret_until", Number),
             ("starts_after", Number),
+            ("version", Number),
+            ("created_at", Number),
+            ("updated_at", Number),
+        ],
+        of_tenant: "",
+    },
+    Table {
+        name: "devices",
+        columns: &[
+            ("id", Text),
+            ("tenant", Text),
+            ("workspace", Text),
+            ("name", Text),
+            ("connector", Text),
+            ("settings", Text),
+            ("state", Text),
+            ("reason", Text),
+            ("fence", Number),
+            ("gateway", Text),
+            ("last_seen_at", Number),
             ("version", Number),
             ("created_at", Number),
             ("updated_at", Number),

@@ -59,6 +59,8 @@ impl Logs<'_> {
                 events: events.into_iter().map(Arc::new).collect(),
                 nodes,
                 answers: Vec::new(),
+                sessions: Vec::new(),
+                messages: Vec::new(),
             })
             .await?;
             (self.watch)(Progress::Done(count));
@@ -178,6 +180,7 @@ impl Logs<'_> {
                 WriteError::Store(error) => failed()(error),
                 WriteError::HeadMoved { .. }
                 | WriteError::Fenced { .. }
+                | WriteError::DeviceFenced { .. }
                 | WriteError::AnswerTaken => failed()(StoreError::Conflict(format!(
                     "somebody else writes: {error}"
                 ))),

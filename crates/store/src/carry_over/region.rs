@@ -1,7 +1,8 @@
-//! Carries one region's log over, tenant by tenant: the events, then everything that is known of their deliveries and readers,
-//! in one transaction a tenant.
+//! Carries one region's log over, tenant by tenant: the events, then everything that is known of their deliveries, readers and
+//! devices, in one transaction a tenant.
 //!
-//! Fences are left behind with the leases: at the target both begin anew.
+//! Fences of tenants are left behind with the leases: at the target both begin anew. Those of devices come along, because
+//! connectors know them: what a device's connector keeps is kept under one.
 
 use domain::region::Region;
 use sqlx::{AssertSqlSafe, SqliteConnection};
@@ -24,7 +25,7 @@ const OF_WEBHOOKS: &str = "
 const OF_TENANT: &str = "tenant_no = ?1";
 
 /// Everything but events, tree nodes, and numbers.
-pub(super) const TABLES: [Table; 6] = [
+pub(super) const TABLES: [Table; 9] = [
     Table {
         name: "idempotent_answers",
         columns: &[
@@ -100,6 +101,42 @@ pub(super) const TABLES: [Table; 6] = [
             ("state", Number),
             ("created_at", Number),
             ("updated_at", Number),
+        ],
+        of_tenant: OF_TENANT,
+    },
+    Table {
+        name: "devices",
+        columns: &[("device", Id), ("fence", Number)],
+        of_tenant: OF_TENANT,
+    },
+    Table {
+        name: "device_credentials",
+        columns: &[
+            ("device", Id),
+            ("fence", Number),
+            ("at", Number),
+            ("sealed", Bytes),
+        ],
+        of_tenant: OF_TENANT,
+    },
+    Table {
+        name: "messages",
+        columns: &[
+            ("device", Id),
+            ("id", Id),
+            ("origin", Number),
+            ("at", Number),
+            ("changed_at", Number),
+            ("state", Number),
+            ("position", Number),
+            ("edited", Number),
+            ("deleted", Number),
+            ("chat", TextAsBytes),
+            ("sender", TextAsBytes),
+            ("network_id", TextAsBytes),
+            ("error_code", TextAsBytes),
+            ("error", TextAsBytes),
+            ("body", Bytes),
         ],
         of_tenant: OF_TENANT,
     },

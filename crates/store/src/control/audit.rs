@@ -54,6 +54,10 @@ pub struct AuditFilter {
     pub action: Option<String>,
     /// Only by this actor.
     pub actor: Option<String>,
+    /// Only what was done to things of this kind.
+    pub resource_type: Option<String>,
+    /// Only what was done to this one.
+    pub resource_id: Option<String>,
     /// Only at or after this moment.
     pub from: Option<Timestamp>,
     /// Only before this moment.
@@ -73,8 +77,10 @@ const LIST: &str = "
     AND    ($4 IS NULL OR actor = $4)
     AND    at >= $5
     AND    at < $6
+    AND    ($7 IS NULL OR resource_type = $7)
+    AND    ($8 IS NULL OR resource_id = $8)
     ORDER BY no DESC
-    LIMIT  $7";
+    LIMIT  $9";
 
 impl Control {
     /// Appends an entry and answers its place in the tenant's audit log.
@@ -119,6 +125,8 @@ impl Control {
             .bind(filter.actor.as_deref())
             .bind(filter.from.map_or(i64::MIN, Timestamp::micros))
             .bind(filter.to.map_or(i64::MAX, Timestamp::micros))
+            .bind(filter.resource_type.as_deref())
+            .bind(filter.resource_id.as_deref())
             .bind(i64::from(limit))
             .fetch_all(&mut self.database.reader().await?)
             .await

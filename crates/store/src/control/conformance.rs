@@ -4,6 +4,8 @@
 //! them by one more `on_database!` with a function that makes such a place.
 
 mod audit;
+mod device_sessions;
+mod devices;
 mod keys;
 mod leases;
 mod reservations;
@@ -77,6 +79,27 @@ macro_rules! on_database {
                 a_deletion_of_an_old_version_is_refused,
                 webhooks_are_listed_page_by_page_or_all_at_once,
                 a_foreign_tenant_sees_and_changes_no_webhook,
+            }
+            devices {
+                a_device_reads_back_as_it_was_made,
+                a_limit_of_devices_holds_however_many_come_at_once,
+                a_device_for_a_foreign_workspace_is_refused,
+                a_change_of_a_device_leaves_the_rest_and_raises_the_version,
+                a_deletion_of_an_old_version_of_a_device_is_refused,
+                devices_are_listed_page_by_page_and_by_workspace,
+                a_foreign_tenant_sees_and_changes_no_device,
+            }
+            device_sessions {
+                a_device_goes_through_a_session,
+                the_newest_session_wins_and_the_older_one_says_no_more,
+                a_session_of_a_node_that_died_is_not_live,
+                a_node_whose_own_session_has_ended_opens_none,
+                sessions_of_a_node_alone_end_with_its_process,
+                of_a_thousand_contests_each_has_one_winner,
+                a_fence_is_raised_to_what_the_region_knows,
+                what_was_seen_is_noted_and_never_moves_back,
+                a_deleted_device_has_no_session_and_no_owner,
+                a_foreign_tenant_opens_and_ends_no_session,
             }
             reservations {
                 of_many_requests_at_once_exactly_one_is_new,

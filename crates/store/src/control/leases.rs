@@ -18,6 +18,7 @@ pub use self::{
 use super::{
     Control,
     columns::{big, maybe_parsed, number, text},
+    database::Database,
     failure::{Failed, Outcome as _},
     sessions::SessionId,
 };
@@ -160,7 +161,7 @@ impl Control {
 
     async fn try_to_claim(&self, session: SessionId, key: &LeaseKey) -> Result<Claim, Failed> {
         let mut transaction = self.database.begin().await?;
-        let lives = self.database.choose(LIVES_SQLITE, LIVES_POSTGRES);
+        let lives = lives(&self.database);
         let Some(node) = node_of(&mut transaction, lives, session).await? else {
             transaction.rollback().await.or_collide()?;
             return Ok(Claim::SessionGone);
@@ -220,7 +221,7 @@ impl Control {
         to: SessionId,
     ) -> Result<Option<Fence>, Failed> {
         let mut transaction = self.database.begin().await?;
-        let lives = self.database.choose(LIVES_SQLITE, LIVES_POSTGRES);
+        let lives = lives(&self.database);
         let Some(node) = node_of(&mut transaction, lives, to).await? else {
             transaction.rollback().await.or_collide()?;
             return Ok(None);
@@ -240,8 +241,13 @@ impl Control {
     }
 }
 
+/// The statement that says whether a session lives, and keeps it alive for the rest of the transaction.
+pub(super) fn lives(database: &Database) -> &'static str {
+    database.choose(LIVES_SQLITE, LIVES_POSTGRES)
+}
+
 /// What a session's node calls itself, if `sql` says that the session lives.
-async fn node_of(
+pub(super) async fn node_of(
     on: &mut AnyConnection,
     sql: &'static str,
     session: SessionId,

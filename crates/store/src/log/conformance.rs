@@ -5,10 +5,14 @@
 
 pub mod appends;
 pub mod author;
+pub mod credentials;
 pub mod crowds;
 pub mod deliveries;
+pub mod devices;
 pub mod fences;
+pub mod inboxes;
 pub mod lookups;
+pub mod messages;
 pub mod outcomes;
 pub mod readers;
 pub mod searches;
@@ -96,6 +100,44 @@ macro_rules! conformance_tests {
                 every_part_but_an_append_is_fenced,
                 a_raised_fence_holds_for_the_parts_after_it,
                 fences_survive_reopening,
+            }
+            devices {
+                an_open_session_shuts_out_the_older_ones,
+                a_session_is_opened_under_a_higher_fence_or_the_same,
+                fences_are_each_device_s_and_each_tenant_s_own,
+                fences_of_devices_survive_reopening,
+                a_device_s_part_carries_no_fence_of_its_tenant,
+                the_head_is_looked_at_before_the_sessions,
+                a_fenced_append_takes_nothing_of_other_tenants_with_it,
+                a_session_opened_within_a_commit_holds_for_the_appends_after_it,
+                a_session_whose_opening_was_given_up_midway_is_open_or_not,
+                appends_of_many_devices_are_written_together,
+            }
+            credentials {
+                credentials_are_kept_under_the_present_fence_only,
+                large_credentials_come_back_byte_for_byte,
+                a_device_that_is_deleted_leaves_its_fence_only,
+            }
+            messages {
+                a_message_is_called_by_the_event_that_told_of_it,
+                an_edit_a_deletion_or_a_receipt_may_come_first,
+                steps_in_any_order_give_the_same_row,
+                a_step_that_is_taken_again_changes_nothing,
+                a_message_of_ours_goes_from_pending_to_read,
+                an_event_that_was_faster_than_the_outcome_is_joined,
+                a_message_that_failed_says_why_until_it_was_sent_after_all,
+                an_outcome_of_what_is_not_there_is_nothing,
+                a_name_is_given_to_one_message_of_ours_only,
+            }
+            inboxes {
+                messages_are_listed_page_by_page_newest_first,
+                messages_are_filtered_by_chat_direction_and_state,
+                a_page_of_messages_looks_at_no_more_than_it_may,
+                a_foreign_tenant_sees_no_message,
+                parts_of_one_commit_about_a_message_come_together,
+                an_append_that_fails_leaves_no_trace_in_messages,
+                a_deleted_device_leaves_no_message,
+                many_messages_are_written_in_one_commit,
             }
             readers {
                 a_consumer_stands_where_it_acknowledged,

@@ -1,4 +1,4 @@
-//! Boils down what a commit writes about deliveries and readers to one final row a key.
+//! Boils down what a commit writes beside events to one final row a key.
 //!
 //! Several parts of one commit may speak of the same webhook; their order decides, and statements run kind by kind. So
 //! the order is resolved here, in memory. What comes out is written in the order of the fields of [`Fold`]. Knows no SQL.
@@ -9,7 +9,7 @@ use domain::{fence::Fence, ids::ReplayId, position::Position};
 
 use super::{
     Attempt, Consume, ConsumerName, DeliveryState, Dispatch, Exception, Replay, ReplayState,
-    Settle, WebhookNo, WebhookProgress,
+    Settle, WebhookNo, WebhookProgress, device::joined::DeviceFold,
 };
 use crate::StoreError;
 
@@ -37,6 +37,8 @@ pub(in crate::log) struct Fold<'a> {
     pub(in crate::log) consumers: HashMap<(i64, &'a ConsumerName), &'a Consume>,
     /// The last state of each replay.
     pub(in crate::log) replays: HashMap<(i64, ReplayId), &'a Replay>,
+    /// What is written of devices.
+    pub(in crate::log) devices: DeviceFold<'a>,
 }
 
 /// What a dispatch mark says of a webhook's work.

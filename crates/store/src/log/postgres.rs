@@ -5,11 +5,14 @@
 mod batch;
 mod connect;
 mod delivery;
+mod device;
+mod ends;
 mod event_row;
 mod failure;
 mod folded;
 mod listing;
 mod names;
+mod open;
 mod partitions;
 mod proof;
 mod reader;
@@ -26,29 +29,28 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use domain::{
     event::{Event, Hash},
-    ids::{TenantId, WorkspaceId},
+    fence::Fence,
+    ids::{DeviceId, TenantId, WorkspaceId},
     position::{Position, Seq},
-    region::Region,
     time::Timestamp,
 };
-
 use parking_lot::Mutex;
-use tokio_postgres::{Client, Error};
+use tokio_postgres::Error;
+use uuid::Uuid;
 
 use self::{
-    connect::{Purpose, Server},
-    names::Names,
+    connect::Server,
     partitions::Month,
     reader::{Reader, oldest},
-    session::GivenUp,
     writer::Writer,
 };
 use super::{
-    Attempt, ChainEnd, Consumer, ConsumerName, Counts, DeadLetterQuery, DedupEntry, Delivery,
-    DeliveryQuery, DeliveryState, EventQuery, Exception, IdempotentAnswer, Page, RegionLog, Replay,
-    WebhookNo, WebhookProgress, Write, WriteError,
+    Attempt, ChainEnd, Consumer, ConsumerName, Counts, Credentials, DeadLetterQuery, DedupEntry,
+    Delivery, DeliveryQuery, DeliveryState, EventQuery, Exception, IdempotentAnswer, Message,
+    MessagePage, MessageQuery, Page, RegionLog, Replay, WebhookNo, WebhookProgress, Write,
+    WriteError,
 };
-use crate::{Migrated, PostgresOptions, StoreError};
+use crate::StoreError;
 
 /// One region's log on `PostgreSQL`.
 pub struct PostgresLog {
@@ -57,60 +59,6 @@ pub struct PostgresLog {
     reader: Reader,
     /// The month for which partitions were made ahead last.
     made_for: Mutex<Option<Month>>,
-}
-
-impl PostgresLog {
-    /// Opens the region's schema and makes it if it is not there; any number of processes may do so at once. Fails if a
-    /// newer version made it, or if it belongs to another region.
-    ///
-    /// Connections live on the runtime that this is called on.
-    pub async fn open(
-        options: &PostgresOptions,
-        region: Region,
-    ) -> Result<PostgresLog, StoreError> {
-        let server = Server::new(options, region)?;
-        schema::prepare(&server, region).await?;
-        let names = Arc::new(Names::default());
-        Ok(PostgresLog {
-            writer: Arc::new(Writer {
-                pool: server.pool(Purpose::Writing, Arc::clone(&names))?,
-                names: Arc::clone(&names),
-                given_up: GivenUp::new(),
-                patience: server.patience(),
-            }),
-            reader: Reader {
-                pool: server.pool(Purpose::Reading, Arc::clone(&names))?,
-                names,
-                patience: server.patience(),
-            },
-            server,
-            made_for: Mutex::default(),
-        })
-    }
-
-    /// Brings the region's schema up to date and does nothing else.
-    pub async fn migrate(
-        options: &PostgresOptions,
-        region: Region,
-    ) -> Result<Migrated, StoreError> {
-        schema::prepare(&Server::new(options, region)?, region).await
-    }
-
-    /// Opens one connection to the server, in no schema and without a limit on its statements: for the carry-over.
-    pub(crate) async fn connect(options: &PostgresOptions) -> Result<Client, StoreError> {
-        Server::new(options, Region::Au)?.connect().await
-    }
-
-    /// Makes the partitions of the months between two moments: for events that are carried over.
-    pub(crate) async fn make_months(&self, oldest: Timestamp, newest: Timestamp) {
-        let (first, last) = (oldest.to_chrono(), newest.to_chrono());
-        for month in Month::between(first, last) {
-            if let Err(error) = schema::make_partitions(&self.server, month).await {
-                // The last partition takes what fits no month.
-                tracing::warn!(%error, "no partition was made for older events: {error}");
-            }
-        }
-    }
 }
 
 /// Sorts an error of a statement into what the caller does about it.
@@ -359,6 +307,39 @@ impl RegionLog for PostgresLog {
     ) -> Result<Option<Consumer>, StoreError> {
         let no = known!(self, tenant, else None);
         self.reader.consumer(no, name).await
+    }
+
+    async fn device_fence(&self, tenant: TenantId, device: DeviceId) -> Result<Fence, StoreError> {
+        let no = known!(self, tenant, else Fence::new(0));
+        self.reader.device_fence(no, device).await
+    }
+
+    async fn credentials(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+    ) -> Result<Option<Credentials>, StoreError> {
+        let no = known!(self, tenant, else None);
+        self.reader.credentials(no, device).await
+    }
+
+    async fn messages(
+        &self,
+        tenant: TenantId,
+        query: &MessageQuery,
+    ) -> Result<MessagePage, StoreError> {
+        let no = known!(self, tenant, else MessagePage::default());
+        self.reader.messages(no, query).await
+    }
+
+    async fn message(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+        id: Uuid,
+    ) -> Result<Option<Message>, StoreError> {
+        let no = known!(self, tenant, else None);
+        self.reader.message(no, device, id).await
     }
 
     async fn sweep(&self, now: Timestamp, attempts_before: Timestamp) -> Result<u64, StoreError> {

@@ -6,6 +6,7 @@
 mod batch;
 mod checkpointer;
 mod delivery;
+mod device;
 mod event_row;
 mod failure;
 mod fold;
@@ -19,32 +20,32 @@ mod statement;
 mod upkeep;
 mod writer;
 
-use std::{fs::File, path::Path, sync::Arc, time::Duration};
+use std::{fs::File, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use domain::{
     event::{Event, Hash},
-    ids::{TenantId, WorkspaceId},
+    fence::Fence,
+    ids::{DeviceId, TenantId, WorkspaceId},
     position::{Position, Seq},
-    region::Region,
     time::Timestamp,
 };
-use sqlx::Connection as _;
 use tokio::sync::Mutex;
+use uuid::Uuid;
 
 use self::{
     checkpointer::Checkpointer,
-    failure::{io_error, write_error},
     open::Files,
     reader::{Reader, head},
     writer::Writer,
 };
 use super::{
-    Attempt, ChainEnd, Consumer, ConsumerName, Counts, DeadLetterQuery, DedupEntry, Delivery,
-    DeliveryQuery, DeliveryState, EventQuery, Exception, IdempotentAnswer, Page, RegionLog, Replay,
-    WebhookNo, WebhookProgress, Write, WriteError, stored::position_of,
+    Attempt, ChainEnd, Consumer, ConsumerName, Counts, Credentials, DeadLetterQuery, DedupEntry,
+    Delivery, DeliveryQuery, DeliveryState, EventQuery, Exception, IdempotentAnswer, Message,
+    MessagePage, MessageQuery, Page, RegionLog, Replay, WebhookNo, WebhookProgress, Write,
+    WriteError, stored::position_of,
 };
-use crate::{Migrated, StoreError};
+use crate::StoreError;
 
 /// One region's log in one SQLite file.
 pub struct SqliteLog {
@@ -54,60 +55,6 @@ pub struct SqliteLog {
     reader: Reader,
     /// Keeps other processes out for as long as the log is open.
     lock: parking_lot::Mutex<Option<File>>,
-}
-
-impl SqliteLog {
-    /// Opens the region's files in `folder` and makes them if they are not there. Fails if another process has them open,
-    /// if a newer version wrote them, or if they belong to another region.
-    pub async fn open(folder: &Path, region: Region) -> Result<SqliteLog, StoreError> {
-        let files = Files {
-            folder: folder.to_owned(),
-            region,
-        };
-        let lock = files.lock()?;
-        SqliteLog::open_files(files, Some(lock)).await
-    }
-
-    /// Brings the schema of the region's file up to date and does nothing else; makes the file if it is not there.
-    pub async fn migrate(folder: &Path, region: Region) -> Result<Migrated, StoreError> {
-        let files = Files {
-            folder: folder.to_owned(),
-            region,
-        };
-        let _lock = files.lock()?;
-        let mut connection = match files.writer().await {
-            Ok(connection) => connection,
-            Err(error) => return Err(write_error(error, &files.folder).await),
-        };
-        let migrated = files.prepare(&mut connection).await?;
-        match connection.close().await {
-            Ok(()) => Ok(migrated),
-            Err(error) => Err(write_error(error, &files.folder).await),
-        }
-    }
-
-    async fn open_files(files: Files, lock: Option<File>) -> Result<SqliteLog, StoreError> {
-        std::fs::create_dir_all(&files.folder).map_err(|error| io_error(&error))?;
-        let mut connection = match files.writer().await {
-            Ok(connection) => connection,
-            Err(error) => return Err(write_error(error, &files.folder).await),
-        };
-        files.prepare(&mut connection).await?;
-        // The writer opens its own with the first commit: a region that nobody uses costs neither thread nor memory.
-        if let Err(error) = connection.close().await {
-            return Err(write_error(error, &files.folder).await);
-        }
-        let reader = Reader::new(files.readers());
-        let files = Arc::new(files);
-        let writer = Arc::new(Mutex::new(Writer::new(Arc::clone(&files))));
-        Ok(SqliteLog {
-            checkpointer: Checkpointer::start(Arc::clone(&files), Arc::clone(&writer)),
-            files,
-            writer,
-            reader,
-            lock: parking_lot::Mutex::new(lock),
-        })
-    }
 }
 
 /// Answers for a tenant that has never written here, or goes on with its number.
@@ -346,6 +293,39 @@ impl RegionLog for SqliteLog {
     ) -> Result<Option<Consumer>, StoreError> {
         let no = known!(self, tenant, else None);
         self.reader.consumer(no, name).await
+    }
+
+    async fn device_fence(&self, tenant: TenantId, device: DeviceId) -> Result<Fence, StoreError> {
+        let no = known!(self, tenant, else Fence::new(0));
+        self.reader.device_fence(no, device).await
+    }
+
+    async fn credentials(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+    ) -> Result<Option<Credentials>, StoreError> {
+        let no = known!(self, tenant, else None);
+        self.reader.credentials(no, device).await
+    }
+
+    async fn messages(
+        &self,
+        tenant: TenantId,
+        query: &MessageQuery,
+    ) -> Result<MessagePage, StoreError> {
+        let no = known!(self, tenant, else MessagePage::default());
+        self.reader.messages(no, query).await
+    }
+
+    async fn message(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+        id: Uuid,
+    ) -> Result<Option<Message>, StoreError> {
+        let no = known!(self, tenant, else None);
+        self.reader.message(no, device, id).await
     }
 
     async fn sweep(&self, now: Timestamp, attempts_before: Timestamp) -> Result<u64, StoreError> {

@@ -9,19 +9,25 @@ use domain::{
     breaker::Breaker,
     event::Event,
     fence::Fence,
-    ids::{TenantId, WorkspaceId},
+    ids::{DeviceId, TenantId, WorkspaceId},
     merkle::TreeNode,
     position::Position,
     time::Timestamp,
 };
 
-use super::{Attempt, Consumer, ConsumerName, Exception, Replay, WebhookNo};
+use uuid::Uuid;
+
+use super::{
+    Attempt, Consumer, ConsumerName, Credentials, Exception, MessageMark, MessageOutcome,
+    OutgoingMessage, Replay, WebhookNo,
+};
 use crate::StoreError;
 
 /// One part of a commit.
 ///
-/// An append needs no fence, because it compares and swaps the log's head. All other parts carry the fence under which their
-/// writer holds the tenant; see [`WriteError::Fenced`].
+/// An append needs no fence, because it compares and swaps the log's head. Parts about deliveries and readers carry the fence
+/// under which their writer holds the tenant; see [`WriteError::Fenced`]. A device's session lives wherever the device
+/// connected, not where its tenant does: its parts have a fence of their own, see [`WriteError::DeviceFenced`].
 #[derive(Clone, Debug)]
 pub enum Write {
     /// Events at the end of a tenant's log.
@@ -50,6 +56,57 @@ pub enum Write {
         /// Its number.
         webhook: WebhookNo,
     },
+    /// A device's session begins: from now on nothing is taken from an older one. The same fence again changes nothing.
+    OpenDevice {
+        /// Whose it is.
+        tenant: TenantId,
+        /// Which one.
+        device: DeviceId,
+        /// The new session's fence. The part fails with [`WriteError::DeviceFenced`] if a higher one was written before.
+        fence: Fence,
+    },
+    /// What a device's connector keeps with the engine: replaces what it kept before.
+    ///
+    /// Fails with [`WriteError::DeviceFenced`] unless the fence is the highest that was written for the device: 0 only
+    /// before its first session.
+    Credentials {
+        /// Whose it is.
+        tenant: TenantId,
+        /// Which one.
+        device: DeviceId,
+        /// All of it.
+        credentials: Credentials,
+    },
+    /// A message is on its way out. One that is there already stays as it is.
+    Outgoing {
+        /// Whose device.
+        tenant: TenantId,
+        /// Which one.
+        device: DeviceId,
+        /// All of it.
+        message: OutgoingMessage,
+    },
+    /// What became of a message on its way out. A message that is not there, or was sent before, is not changed.
+    Outcome {
+        /// Whose device.
+        tenant: TenantId,
+        /// Which one.
+        device: DeviceId,
+        /// What we call the message.
+        id: Uuid,
+        /// What became of it.
+        outcome: MessageOutcome,
+        /// When.
+        at: Timestamp,
+    },
+    /// Credentials and messages of a device go, because it was deleted. Its fence stays: whoever wants late writes of its
+    /// last session refused raises it in the same commit.
+    ForgetDevice {
+        /// Whose it was.
+        tenant: TenantId,
+        /// Which one.
+        device: DeviceId,
+    },
 }
 
 impl Write {
@@ -60,14 +117,25 @@ impl Write {
             Write::Settle(settle) => settle.tenant,
             Write::Dispatch(dispatch) => dispatch.tenant,
             Write::Consume(consume) => consume.tenant,
-            Write::Replay { tenant, .. } | Write::ForgetWebhook { tenant, .. } => *tenant,
+            Write::Replay { tenant, .. }
+            | Write::ForgetWebhook { tenant, .. }
+            | Write::OpenDevice { tenant, .. }
+            | Write::Credentials { tenant, .. }
+            | Write::Outgoing { tenant, .. }
+            | Write::Outcome { tenant, .. }
+            | Write::ForgetDevice { tenant, .. } => *tenant,
         }
     }
 
-    /// The fence under which its writer holds the tenant; an append has none.
+    /// The fence under which its writer holds the tenant; an append has none, nor has a device's part.
     pub fn fence(&self) -> Option<Fence> {
         match self {
-            Write::Append(_) => None,
+            Write::Append(_)
+            | Write::OpenDevice { .. }
+            | Write::Credentials { .. }
+            | Write::Outgoing { .. }
+            | Write::Outcome { .. }
+            | Write::ForgetDevice { .. } => None,
             Write::Settle(settle) => Some(settle.fence),
             Write::Dispatch(dispatch) => Some(dispatch.fence),
             Write::Consume(consume) => Some(consume.fence),
@@ -89,6 +157,11 @@ pub struct Append {
     pub nodes: Vec<(WorkspaceId, TreeNode)>,
     /// Answers to keep for idempotency keys, in the same transaction.
     pub answers: Vec<IdempotentAnswer>,
+    /// The sessions of devices that the events came through. The part fails with [`WriteError::DeviceFenced`] if one of
+    /// them has been replaced.
+    pub sessions: Vec<(DeviceId, Fence)>,
+    /// What the events do to messages of devices, in the same transaction.
+    pub messages: Vec<MessageMark>,
 }
 
 /// Why one part was not written.
@@ -104,6 +177,14 @@ pub enum WriteError {
     #[error("the tenant is held under fence {held}: this writer has been replaced")]
     Fenced {
         /// The highest fence that was written.
+        held: Fence,
+    },
+    /// A newer session of the device was written before: the one that this part came through has been replaced.
+    #[error("device {device} is held under fence {held}: this session has been replaced")]
+    DeviceFenced {
+        /// Which one.
+        device: DeviceId,
+        /// The highest fence that was written for it; 0 if there was none.
         held: Fence,
     },
     /// The idempotency key has been answered already.

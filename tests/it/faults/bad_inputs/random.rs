@@ -4,7 +4,7 @@ use rand::{RngExt as _, rngs::StdRng};
 use serde_json::{Map, Value, json};
 
 /// Names that the API knows somewhere.
-const NAMES: [&str; 34] = [
+const NAMES: [&str; 48] = [
     "type",
     "payload",
     "action",
@@ -39,9 +39,23 @@ const NAMES: [&str; 34] = [
     "expires_at",
     "slug",
     "up_to",
+    "to",
+    "text",
+    "media",
+    "reply_to",
+    "subject",
+    "participants",
+    "connector",
+    "settings",
+    "readreceipts",
+    "lastSeen",
+    "online",
+    "chat",
+    "count",
+    "before",
 ];
 
-const TEXTS: [&str; 24] = [
+const TEXTS: [&str; 28] = [
     "",
     "a",
     "a.b",
@@ -66,6 +80,10 @@ const TEXTS: [&str; 24] = [
     "ak_default_0",
     "STANDARD",
     "{\"type\":\"a\"}",
+    "+49 170 1234567",
+    "1234567890@s.whatsapp.net",
+    "120363000000000000@g.us",
+    "contacts",
 ];
 
 const NUMBERS: [&str; 12] = [
@@ -101,7 +119,7 @@ pub(super) fn body(random: &mut StdRng) -> Vec<u8> {
 
 /// A path with a query.
 pub(super) fn path(random: &mut StdRng) -> String {
-    const PATHS: [&str; 16] = [
+    const PATHS: [&str; 18] = [
         "/v1/events",
         "/v1/events/",
         "/v1/events/tail",
@@ -118,8 +136,10 @@ pub(super) fn path(random: &mut StdRng) -> String {
         "/docs",
         "/openapi.json",
         "/v1/regions",
+        "/v1/devices",
+        "/v1/devices/",
     ];
-    const PARAMETERS: [&str; 12] = [
+    const PARAMETERS: [&str; 14] = [
         "limit",
         "cursor",
         "after",
@@ -131,6 +151,8 @@ pub(super) fn path(random: &mut StdRng) -> String {
         "status",
         "consumer",
         "offset",
+        "since",
+        "device",
         "device",
     ];
     let mut path = PATHS[random.random_range(0..PATHS.len())].to_owned();

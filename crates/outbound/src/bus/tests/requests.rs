@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use tokio::sync::Semaphore;
+use tokio::{sync::Semaphore, task::JoinHandle};
 
 use super::{LONG, connected, fresh_prefix, reverse};
-use crate::bus::{BusError, Handler, frame::MESSAGE_BYTES_MAX};
+use crate::bus::{Bus, BusError, Handler, frame::MESSAGE_BYTES_MAX};
 
 /// Answers when the test lets it, one request for each permit, and says so when it begins. `more` is answered at once.
 fn held(begun: &Arc<Semaphore>, go_on: &Arc<Semaphore>) -> Handler {
@@ -130,8 +130,17 @@ async fn too_many_at_once_are_refused() {
     assert_eq!(first.await.unwrap().unwrap(), "first");
 }
 
-#[tokio::test]
-async fn a_node_that_leaves_answers_what_it_has_taken() {
+/// A node that has begun with a request when it leaves.
+struct Leaving {
+    one: Bus,
+    _two: Bus,
+    asked: JoinHandle<Result<Bytes, BusError>>,
+    /// Lets handlers end.
+    go_on: Arc<Semaphore>,
+    draining: JoinHandle<bool>,
+}
+
+async fn leaving_while_asked() -> Leaving {
     let prefix = fresh_prefix();
     let (one, two) = (connected(&prefix).await, connected(&prefix).await);
     let (begun, go_on) = (closed(), closed());
@@ -142,6 +151,24 @@ async fn a_node_that_leaves_answers_what_it_has_taken() {
     });
     once(&begun).await;
     let draining = tokio::spawn(serving.drain(LONG));
+    Leaving {
+        one,
+        _two: two,
+        asked,
+        go_on,
+        draining,
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_leaves_answers_what_it_has_taken() {
+    let Leaving {
+        one,
+        _two,
+        asked,
+        go_on,
+        draining,
+    } = leaving_while_asked().await;
     // Requests that arrive before the node heard that it leaves are carried out still.
     go_on.add_permits(1);
     let mut number = 0;
@@ -158,16 +185,13 @@ async fn a_node_that_leaves_answers_what_it_has_taken() {
 
 #[tokio::test]
 async fn whoever_asks_a_node_that_leaves_is_told_at_once() {
-    let prefix = fresh_prefix();
-    let (one, two) = (connected(&prefix).await, connected(&prefix).await);
-    let (begun, go_on) = (closed(), closed());
-    let serving = two.serve("two", 8, held(&begun, &go_on)).await.unwrap();
-    let asked = tokio::spawn({
-        let one = one.clone();
-        async move { one.request("two", "abc".into(), LONG).await }
-    });
-    once(&begun).await;
-    let draining = tokio::spawn(serving.drain(LONG));
+    let Leaving {
+        one,
+        _two,
+        asked,
+        go_on,
+        draining,
+    } = leaving_while_asked().await;
     // The first is still in flight.
     loop {
         match one.request("two", "more".into(), LONG).await {

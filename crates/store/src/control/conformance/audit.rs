@@ -61,6 +61,10 @@ pub(super) async fn entries_are_filtered_and_paged(place: &Place) {
         if second % 2 == 0 {
             entry.action = "key.revoked".to_owned();
         }
+        if second == 2 {
+            entry.resource_type = "device".to_owned();
+            entry.resource_id = "dev_1".to_owned();
+        }
         if second > 3 {
             entry.actor = "key_1".to_owned();
         }
@@ -82,6 +86,19 @@ pub(super) async fn entries_are_filtered_and_paged(place: &Place) {
         ..revoked
     };
     assert_eq!(numbers(&control, tenant, &by_key, None, 9).await, [6, 4]);
+    let of_thing = |kind: &str, id: Option<&str>| AuditFilter {
+        resource_type: Some(kind.to_owned()),
+        resource_id: id.map(str::to_owned),
+        ..AuditFilter::default()
+    };
+    for (filter, expected) in [
+        (of_thing("webhook", None), vec![6, 5, 4, 3, 1]),
+        (of_thing("webhook", Some("wh_1")), vec![6, 5, 4, 3, 1]),
+        (of_thing("webhook", Some("wh_2")), vec![]),
+        (of_thing("device", Some("dev_1")), vec![2]),
+    ] {
+        assert_eq!(numbers(&control, tenant, &filter, None, 9).await, expected);
+    }
     let between = AuditFilter {
         from: Some(at(2)),
         to: Some(at(5)),

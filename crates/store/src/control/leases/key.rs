@@ -39,7 +39,7 @@ impl LeaseKey {
     }
 
     /// How it stands in its row, beside the kind.
-    pub(super) fn text(&self) -> String {
+    pub(in crate::control) fn text(&self) -> String {
         match self {
             LeaseKey::Tenant(tenant) => tenant.to_string(),
             LeaseKey::Device(device) => device.to_string(),

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::log::{Append, RegionLog, Write, WriteError};
 
 /// One tenant and the state of its log.
+#[derive(Clone)]
 pub struct Author {
     /// Whose log it writes.
     pub tenant: TenantId,
@@ -103,6 +104,8 @@ impl Author {
             events: events.into_iter().map(Arc::new).collect(),
             nodes: Vec::new(),
             answers: Vec::new(),
+            sessions: Vec::new(),
+            messages: Vec::new(),
         }
     }
 
@@ -151,7 +154,12 @@ pub fn moved_head(outcome: &Result<(), WriteError>) -> Option<Position> {
     match outcome {
         Err(WriteError::HeadMoved { head }) => Some(*head),
         Ok(())
-        | Err(WriteError::AnswerTaken | WriteError::Fenced { .. } | WriteError::Store(_)) => None,
+        | Err(
+            WriteError::AnswerTaken
+            | WriteError::Fenced { .. }
+            | WriteError::DeviceFenced { .. }
+            | WriteError::Store(_),
+        ) => None,
     }
 }
 

@@ -60,9 +60,12 @@ fn held(outcome: &Result<(), WriteError>) -> Option<u64> {
     match outcome {
         Err(WriteError::Fenced { held }) => Some(held.get()),
         Ok(())
-        | Err(WriteError::HeadMoved { .. } | WriteError::AnswerTaken | WriteError::Store(_)) => {
-            None
-        }
+        | Err(
+            WriteError::HeadMoved { .. }
+            | WriteError::DeviceFenced { .. }
+            | WriteError::AnswerTaken
+            | WriteError::Store(_),
+        ) => None,
     }
 }
 

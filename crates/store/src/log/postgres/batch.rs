@@ -66,6 +66,18 @@ impl<'a> Batch<'a> {
     pub(super) fn steps(&self) -> impl Iterator<Item = &Step<'a>> {
         self.steps.iter().flatten()
     }
+
+    /// The kinds that there are, if one statement can write all of them.
+    pub(super) fn together(&self) -> Option<Vec<Kind>> {
+        let mut kinds = Vec::new();
+        for step in self.steps() {
+            if kinds.last() == Some(&step.kind) || !step.kind.may_stand_together() {
+                return None;
+            }
+            kinds.push(step.kind);
+        }
+        (!kinds.is_empty()).then_some(kinds)
+    }
 }
 
 impl Step<'_> {
@@ -154,10 +166,10 @@ type Failure = Box<dyn std::error::Error + Sync + Send>;
 impl ToSql for Column<'_> {
     fn to_sql(&self, kind: &Type, out: &mut BytesMut) -> Result<IsNull, Failure> {
         match self {
-            Column::Ints(values) => values.to_sql(kind, out),
+            Column::Ints(values) => sparse(values).to_sql(kind, out),
             Column::Texts(values) => values.to_sql(kind, out),
-            Column::Bytes(values) => values.to_sql(kind, out),
-            Column::Uuids(values) => values.to_sql(kind, out),
+            Column::Bytes(values) => sparse(values).to_sql(kind, out),
+            Column::Uuids(values) => sparse(values).to_sql(kind, out),
         }
     }
 
@@ -172,4 +184,13 @@ impl ToSql for Column<'_> {
     }
 
     to_sql_checked!();
+}
+
+/// The values of a column, or none at all if they are all NULL: `unnest` fills up what is shorter than its neighbours.
+fn sparse<T>(values: &[Option<T>]) -> &[Option<T>] {
+    if values.iter().any(Option::is_some) {
+        values
+    } else {
+        &[]
+    }
 }

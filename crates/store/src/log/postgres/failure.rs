@@ -62,6 +62,14 @@ pub(super) fn is_lost(error: &Error) -> bool {
     }
 }
 
+/// Whether the server has said that it wrote nothing, and another way of writing the same may do better: the data was not what
+/// was expected, or the server is about to end.
+pub(super) fn is_refusal(error: &Error) -> bool {
+    error
+        .as_db_error()
+        .is_some_and(|said| is_lost(error) || matches!(&said.code().code()[..2], "22" | "23"))
+}
+
 fn chain(error: &Error) -> String {
     use std::error::Error as _;
 

@@ -1,8 +1,10 @@
-//! Turns what a commit writes about deliveries and readers into rows.
+//! Turns what a commit writes beside events into rows.
 //!
 //! What it writes is decided in [`crate::log::fold`]; fences and marks are columns of the tenant and not written here.
 
-use domain::{breaker::Breaker, position::Position};
+mod devices;
+
+use domain::breaker::Breaker;
 
 use super::{
     batch::{Batch, Row},
@@ -11,9 +13,9 @@ use super::{
 use crate::{
     StoreError,
     log::{
-        Attempt, Exception, Replay, WebhookNo,
-        fold::{Fold, WebhookKey, replay_state_no, state_no, to_json, workspace_key},
-        stored::write_positions,
+        Attempt, Exception, Replay, WebhookNo, WebhookProgress,
+        fold::{Fold, Standing, WebhookKey, replay_state_no, state_no, to_json, workspace_key},
+        stored::{signed, write_positions},
     },
 };
 
@@ -33,21 +35,12 @@ pub(super) fn write<'a>(fold: Fold<'a>, batch: &mut Batch<'a>) -> Result<(), Sto
             }
         }
     }
+    let mut standings = fold.standings;
     for (key, progress) in fold.progress {
-        write_progress(
-            batch,
-            Kind::Progress,
-            key,
-            (progress.cursor, progress.breaker),
-        )?;
+        write_webhook(batch, key, Some(progress), standings.remove(&key))?;
     }
-    for (key, standing) in fold.standings {
-        if standing.rests() {
-            keyed(batch, Kind::Rested, key);
-        }
-        if let Some(position) = standing.wakes_at() {
-            write_progress(batch, Kind::Woken, key, (position, Breaker::default()))?;
-        }
+    for (key, standing) in standings {
+        write_webhook(batch, key, None, Some(standing))?;
     }
     for ((tenant_no, name), consume) in fold.consumers {
         batch
@@ -61,6 +54,7 @@ pub(super) fn write<'a>(fold: Fold<'a>, batch: &mut Batch<'a>) -> Result<(), Sto
     for ((tenant_no, _), replay) in fold.replays {
         write_replay(batch, tenant_no, replay)?;
     }
+    devices::write(fold.devices, batch);
     Ok(())
 }
 
@@ -97,15 +91,21 @@ fn write_exception<'a>(batch: &mut Batch<'a>, key: WebhookKey, exception: &'a Ex
         .maybe_text(exception.last_error.as_deref());
 }
 
-fn write_progress(
+/// Adds what outcomes and marks say of a webhook. Marks come after outcomes, whichever was the earlier part.
+fn write_webhook(
     batch: &mut Batch<'_>,
-    kind: Kind,
     key: WebhookKey,
-    (cursor, breaker): (Position, Breaker),
+    progress: Option<&WebhookProgress>,
+    standing: Option<Standing>,
 ) -> Result<(), StoreError> {
-    keyed(batch, kind, key)
-        .count(cursor.get())
-        .text(to_json(&breaker)?);
+    let breaker = progress.map_or_else(Breaker::default, |progress| progress.breaker);
+    let rests = standing.as_ref().is_some_and(Standing::rests);
+    let woken = standing.and_then(|standing| standing.wakes_at());
+    keyed(batch, Kind::Webhooks, key)
+        .maybe_int(progress.map(|progress| signed(progress.cursor.get())))
+        .text(to_json(&breaker)?)
+        .int(rests.into())
+        .maybe_int(woken.map(|position| signed(position.get())));
     Ok(())
 }
 

@@ -1,11 +1,14 @@
-//! Remembers the numbers of tenants and workspaces, which never change, for as long as the server stays the same.
+//! Remembers the numbers of tenants and workspaces, which never change, and where this node left their logs, for as long as the
+//! server stays the same.
 //!
 //! A memory only: it may be emptied at any time.
 
 use std::collections::HashMap;
 
 use domain::ids::{TenantId, WorkspaceId};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
+
+use super::ends::Ends;
 
 /// So many tenants, and so many workspaces, are remembered; then all are forgotten. About 64 bytes each.
 const REMEMBERED_MAX: usize = 65_536;
@@ -15,6 +18,8 @@ const REMEMBERED_MAX: usize = 65_536;
 pub(super) struct Names {
     tenants: RwLock<HashMap<TenantId, i64>>,
     streams: RwLock<HashMap<(i64, WorkspaceId), i64>>,
+    /// Where the last commits left logs and chains.
+    pub(super) ends: Mutex<Ends>,
 }
 
 impl Names {
@@ -22,6 +27,7 @@ impl Names {
     pub(super) fn clear(&self) {
         self.tenants.write().clear();
         self.streams.write().clear();
+        self.ends.lock().clear();
     }
 
     /// The number of a tenant.

@@ -21,7 +21,8 @@ use crate::{
     StoreError,
     log::{
         EventQuery, Order, Page,
-        stored::{corrupt, place, position_of, signed},
+        stored::{corrupt, position_of, signed},
+        window::{Path, Window},
     },
 };
 
@@ -44,28 +45,6 @@ macro_rules! bisect {
              SELECT low FROM search WHERE high - low <= 1 LIMIT 1"
         )
     };
-}
-
-/// A stretch of the log that a page looks at, as places or (along a workspace's chain) as seqs.
-#[derive(Clone, Copy, Debug)]
-struct Window {
-    first: i64,
-    last: i64,
-    /// There is more of the log beyond its far end.
-    is_cut: bool,
-}
-
-/// Along what a search goes.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Path {
-    /// The tenant's log.
-    Log,
-    /// One workspace's chain.
-    Stream(i64),
-    /// The events of one device.
-    Device(DeviceId),
-    /// The events with one dedup id, which are few.
-    DedupId,
 }
 
 /// Types as a statement takes them: exact ones, and the ends of ranges. `prefix.*` is a range: `/` follows right on the dot.
@@ -105,13 +84,13 @@ impl Reader {
             _unindexed => Path::Log,
         };
         let window = match path {
-            Path::Log => Some(cut(range, query)),
+            Path::Log => Some(range.cut(query)),
             Path::DedupId => Some(range),
             Path::Device(device) => Some(self.device_window(range, device, query).await?),
             Path::Stream(stream_no) => self.stream_window(range, stream_no, query).await?,
         };
         match window {
-            Some(window) if window.first <= window.last && query.limit > 0 => {
+            Some(window) if !window.is_empty() && query.limit > 0 => {
                 self.page(path, window, query).await
             }
             _empty => Ok(Page::default()),
@@ -163,22 +142,12 @@ impl Reader {
         extent: Extent,
         query: &EventQuery,
     ) -> Result<Window, StoreError> {
-        let mut range = Window {
-            first: extent.oldest,
-            last: extent.newest,
-            is_cut: false,
-        };
-        if let Some(after) = query.after {
-            range.first = range.first.max(place(tenant_no, after) + 1);
-        }
-        if let Some(before) = query.before {
-            range.last = range.last.min(place(tenant_no, before) - 1);
-        }
+        let mut range = Window::whole(extent.oldest, extent.newest).within(tenant_no, query);
         if let Some(from) = query.filter.from {
-            range.first = range.first.max(self.place_before(extent, from).await? + 1);
+            range = range.from(Some(self.place_before(extent, from).await? + 1));
         }
         if let Some(to) = query.filter.to {
-            range.last = range.last.min(self.place_before(extent, to).await?);
+            range = range.to(Some(self.place_before(extent, to).await?));
         }
         Ok(range)
     }
@@ -222,12 +191,7 @@ impl Reader {
                 .number(BEFORE, &[&low, &high, &place, &stream_no])
                 .await?;
         }
-        let range = Window {
-            first: seqs[0] + 1,
-            last: seqs[1],
-            is_cut: false,
-        };
-        Ok(Some(cut(range, query)))
+        Ok(Some(Window::whole(seqs[0] + 1, seqs[1]).cut(query)))
     }
 
     /// The part of a range that holds no more events of a device than a page may look at.
@@ -259,19 +223,7 @@ impl Reader {
             .row(sql, &[&device.uuid(), &range.first, &range.last, &skipped])
             .await?;
         let edge: Option<i64> = row.map(|row| column(&row, 0)).transpose()?;
-        Ok(match (edge, query.order) {
-            (Some(edge), Order::Ascending) if edge < range.last => Window {
-                last: edge,
-                is_cut: true,
-                ..range
-            },
-            (Some(edge), Order::Descending) if edge > range.first => Window {
-                first: edge,
-                is_cut: true,
-                ..range
-            },
-            _whole => range,
-        })
+        Ok(range.cut_at(edge, query.order))
     }
 
     async fn page(
@@ -314,10 +266,7 @@ impl Reader {
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         let payloads: usize = events.iter().map(|event| event.payload.len()).sum();
         let is_full = events.len() >= limit || payloads >= query.bytes_max.max(1);
-        let far_end = match query.order {
-            Order::Ascending => window.last,
-            Order::Descending => window.first,
-        };
+        let far_end = window.far_end(query.order);
         let reached = match (path, rows.last(), events.last()) {
             (Path::Stream(_), _, Some(event)) => Some((signed(event.seq.get()), event.position)),
             (_, Some(row), Some(event)) => Some((column(row, 0)?, event.position)),
@@ -365,25 +314,5 @@ impl Kinds {
         }
         kinds.exact = Some(exact);
         kinds
-    }
-}
-
-/// The near part of a range of numbers without holes, no longer than a page may look at.
-fn cut(range: Window, query: &EventQuery) -> Window {
-    let length = i64::from(query.scan_max.max(1));
-    if range.last - range.first < length {
-        return range;
-    }
-    match query.order {
-        Order::Ascending => Window {
-            last: range.first + length - 1,
-            is_cut: true,
-            ..range
-        },
-        Order::Descending => Window {
-            first: range.last - length + 1,
-            is_cut: true,
-            ..range
-        },
     }
 }

@@ -6,6 +6,7 @@ mod nodes;
 mod partitions;
 mod schema;
 mod server;
+mod sessions;
 
 use self::ground::Database;
 use crate::log::conformance::conformance_tests;

@@ -75,15 +75,16 @@ impl Security {
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
             .map_err(|error| unusable(&error))?;
-        let checks = match (self.mode, &self.roots) {
-            (Mode::VerifyFull, _) => Checks::All,
-            (Mode::VerifyCa, _) | (Mode::Require, Some(_)) => Checks::Authority,
-            (Mode::Disable | Mode::Prefer | Mode::Require, _) => Checks::Nothing,
-        };
-        let verifier: Arc<dyn ServerCertVerifier> = match checks {
-            Checks::Nothing => Arc::new(Anybody(provider)),
-            Checks::Authority => Arc::new(AnyName(self.authorities(provider)?)),
-            Checks::All => self.authorities(provider)?,
+        let verifier: Arc<dyn ServerCertVerifier> = match (self.mode, &self.roots) {
+            (Mode::VerifyFull, _) => self.authorities(provider)?,
+            (Mode::VerifyCa, _) | (Mode::Require, Some(_)) => Arc::new(AnyName {
+                authorities: Some(self.authorities(Arc::clone(&provider))?),
+                provider,
+            }),
+            (Mode::Disable | Mode::Prefer | Mode::Require, _) => Arc::new(AnyName {
+                authorities: None,
+                provider,
+            }),
         };
         Ok(builder
             .dangerous()
@@ -119,61 +120,17 @@ impl Security {
     }
 }
 
-/// What is checked of the server's certificate.
-enum Checks {
-    Nothing,
-    Authority,
-    All,
-}
-
 fn unusable(error: &dyn std::fmt::Display) -> StoreError {
     StoreError::Unavailable(format!("TLS to the database cannot be set up: {error}"))
 }
 
-/// Believes any certificate, as libpq does below `verify-ca`: the connection is safe from listeners only.
+/// Believes a certificate whichever host it names, as libpq does below `verify-full`; without authorities it believes any, and
+/// the connection is safe from listeners only.
 #[derive(Debug)]
-struct Anybody(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anybody {
-    fn verify_server_cert(
-        &self,
-        _end_entity: &CertificateDer<'_>,
-        _intermediates: &[CertificateDer<'_>],
-        _server_name: &ServerName<'_>,
-        _ocsp_response: &[u8],
-        _now: UnixTime,
-    ) -> Result<ServerCertVerified, Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        cert: &CertificateDer<'_>,
-        dss: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, Error> {
-        let algorithms = &self.0.signature_verification_algorithms;
-        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
+struct AnyName {
+    authorities: Option<Arc<WebPkiServerVerifier>>,
+    provider: Arc<CryptoProvider>,
 }
-
-/// Believes certificates of trusted authorities, whichever host they name.
-#[derive(Debug)]
-struct AnyName(Arc<WebPkiServerVerifier>);
 
 impl ServerCertVerifier for AnyName {
     fn verify_server_cert(
@@ -184,9 +141,16 @@ impl ServerCertVerifier for AnyName {
         ocsp_response: &[u8],
         now: UnixTime,
     ) -> Result<ServerCertVerified, Error> {
-        let verdict =
-            self.0
-                .verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
+        let Some(authorities) = &self.authorities else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        let verdict = authorities.verify_server_cert(
+            end_entity,
+            intermediates,
+            server_name,
+            ocsp_response,
+            now,
+        );
         match verdict {
             // The name is looked at last, when the authority has been found good.
             Err(Error::InvalidCertificate(
@@ -202,7 +166,8 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls12_signature(message, cert, dss)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
     }
 
     fn verify_tls13_signature(
@@ -211,10 +176,12 @@ impl ServerCertVerifier for AnyName {
         cert: &CertificateDer<'_>,
         dss: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        self.0.verify_tls13_signature(message, cert, dss)
+        let algorithms = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
+        let algorithms = &self.provider.signature_verification_algorithms;
+        algorithms.supported_schemes()
     }
 }

@@ -1,11 +1,17 @@
-//! Commits: reads under locks, decides in memory, writes everything. Two round trips when the names are known.
+//! Commits, in one of two ways.
 //!
-//! The rows of all tenants of a commit are locked by one statement in the order of their numbers, and nothing else is ever
+//! The fast one is a single statement: it decides in memory by what this node remembers of its last commits ([`at_once`]), and the
+//! database writes all of it if that is how things are, or nothing. The slow one reads under locks, decides, and writes, in two
+//! round trips when the names are known; it is gone for whatever the fast one could not do: the first commit of a tenant, another
+//! node's hand, a part that must fail.
+//!
+//! Either way the rows of all tenants of a commit are locked first, in the order of their numbers, and nothing else is ever
 //! waited for, so that commits of any number of nodes cannot block each other in a circle. What a part may write is decided
 //! in [`plan`].
 
-mod plan;
-mod read;
+mod at_once;
+pub(super) mod plan;
+pub(super) mod read;
 
 use std::{sync::Arc, time::Duration};
 
@@ -14,7 +20,7 @@ use futures_util::future::BoxFuture;
 use tokio_postgres::{Error, Statement, types::ToSql};
 
 use self::{
-    plan::Plan,
+    plan::{Plan, State},
     read::{Failure, Wanted},
 };
 use super::{
@@ -58,6 +64,24 @@ impl Writer {
     ) -> Result<Vec<Result<(), WriteError>>, StoreError> {
         self.given_up.none().await;
         let wanted = Wanted::of(parts);
+        let (taken, remembered) = self.names.ends.lock().take(&wanted);
+        if let Some(state) = remembered
+            && let Some(done) = self.commit_at_once(state, parts).await?
+        {
+            self.names.ends.lock().put(taken, done.after);
+            return Ok(done.outcomes);
+        }
+        let (outcomes, after) = self.commit_step_by_step(&wanted, parts).await?;
+        self.names.ends.lock().put(taken, after);
+        Ok(outcomes)
+    }
+
+    /// Reads under locks, decides, writes.
+    async fn commit_step_by_step(
+        &self,
+        wanted: &Wanted,
+        parts: &[Write],
+    ) -> Result<(Vec<Result<(), WriteError>>, State), StoreError> {
         for beginning in 1.. {
             let connection = self.pool.get().await.map_err(pool_error)?;
             let session = Session::new(connection, &self.given_up);
@@ -73,7 +97,11 @@ impl Writer {
                 Err(Failure::Sql(error)) => return Err(store_error(error)),
                 Err(Failure::NamesChanged) => break,
             };
-            let Plan { batch, outcomes } = state.plan(parts)?;
+            let Plan {
+                batch,
+                outcomes,
+                after,
+            } = state.plan(parts)?;
             let steps: Vec<_> = batch.steps().collect();
             let mut statements = Vec::with_capacity(steps.len());
             for step in &steps {
@@ -91,7 +119,7 @@ impl Writer {
                 .await
                 .map_err(store_error)?;
             session.end();
-            return Ok(outcomes);
+            return Ok((outcomes, after));
         }
         Err(StoreError::Unavailable(
             "the numbers of tenants and workspaces change under the log".to_owned(),

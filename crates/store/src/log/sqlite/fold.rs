@@ -1,6 +1,8 @@
-//! Turns what a commit writes about deliveries and readers into rows.
+//! Turns what a commit writes beside events into rows.
 //!
 //! What it writes is decided in [`crate::log::fold`].
+
+mod device;
 
 use domain::{breaker::Breaker, position::Position};
 
@@ -55,6 +57,7 @@ pub(super) fn write(fold: Fold<'_>, batch: &mut Batch) -> Result<(), StoreError>
     for ((tenant_no, _), replay) in fold.replays {
         write_replay(batch, tenant_no, replay)?;
     }
+    device::write(fold.devices, batch);
     Ok(())
 }
 

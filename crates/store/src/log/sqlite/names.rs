@@ -1,4 +1,4 @@
-//! What the writer remembers between commits: numbers of tenants and workspaces, and where each log ends.
+//! What the writer remembers between commits: numbers of tenants and workspaces, where each log ends, and fences.
 //!
 //! A memory only: it may be emptied at any time between commits, and is emptied whenever a commit did not end well.
 
@@ -6,11 +6,11 @@ use std::collections::HashMap;
 
 use domain::{
     fence::Fence,
-    ids::{TenantId, WorkspaceId},
+    ids::{DeviceId, TenantId, WorkspaceId},
     position::Position,
 };
 
-/// So many tenants, and so many workspaces, are remembered; then all are forgotten. About 64 bytes each.
+/// So many tenants, workspaces, and devices each are remembered; then all are forgotten. About 64 bytes each.
 const REMEMBERED_MAX: usize = 65_536;
 
 /// A tenant in this region.
@@ -31,6 +31,7 @@ pub(super) struct Tenant {
 pub(super) struct Names {
     tenants: HashMap<TenantId, Tenant>,
     streams: HashMap<(i64, WorkspaceId), i64>,
+    devices: HashMap<(TenantId, DeviceId), Fence>,
     /// The highest numbers that are in use, once they are known.
     pub(super) last: Option<LastNumbers>,
 }
@@ -52,7 +53,8 @@ impl Names {
 
     /// Makes room if too much is remembered. Not to be called while a commit is being planned.
     pub(super) fn trim(&mut self) {
-        if self.tenants.len() > REMEMBERED_MAX || self.streams.len() > REMEMBERED_MAX {
+        let lengths = [self.tenants.len(), self.streams.len(), self.devices.len()];
+        if lengths.iter().any(|length| *length > REMEMBERED_MAX) {
             self.clear();
         }
     }
@@ -75,5 +77,16 @@ impl Names {
     /// Remembers the number of a workspace's stream.
     pub(super) fn set_stream(&mut self, tenant_no: i64, workspace: WorkspaceId, stream_no: i64) {
         self.streams.insert((tenant_no, workspace), stream_no);
+    }
+
+    /// The highest fence under which anybody wrote for a device, if it is remembered; the parts of the present commit
+    /// included.
+    pub(super) fn device_fence(&self, tenant: TenantId, device: DeviceId) -> Option<Fence> {
+        self.devices.get(&(tenant, device)).copied()
+    }
+
+    /// Remembers a device's fence.
+    pub(super) fn set_device_fence(&mut self, tenant: TenantId, device: DeviceId, fence: Fence) {
+        self.devices.insert((tenant, device), fence);
     }
 }

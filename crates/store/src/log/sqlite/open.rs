@@ -5,17 +5,26 @@
 use std::{
     fs::{File, TryLockError},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use domain::region::Region;
 use sqlx::{
-    ConnectOptions, SqliteConnection, SqlitePool,
+    ConnectOptions, Connection as _, SqliteConnection, SqlitePool,
     migrate::{MigrateError, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
 
-use super::failure::{io_error, store_error};
+use tokio::sync::Mutex;
+
+use super::{
+    SqliteLog,
+    checkpointer::Checkpointer,
+    failure::{io_error, store_error, write_error},
+    reader::Reader,
+    writer::Writer,
+};
 use crate::{Migrated, StoreError};
 
 /// The schema, step by step.
@@ -39,6 +48,63 @@ const WRITER_CACHE: &str = "-8192";
 const READER_CACHE: &str = "-2048";
 /// Statements that the writer keeps prepared; the largest needs about 300 KB.
 const WRITER_STATEMENTS: usize = 48;
+
+impl SqliteLog {
+    /// Opens the region's files in `folder` and makes them if they are not there. Fails if another process has them open,
+    /// if a newer version wrote them, or if they belong to another region.
+    pub async fn open(folder: &Path, region: Region) -> Result<SqliteLog, StoreError> {
+        let files = Files {
+            folder: folder.to_owned(),
+            region,
+        };
+        let lock = files.lock()?;
+        SqliteLog::open_files(files, Some(lock)).await
+    }
+
+    /// Brings the schema of the region's file up to date and does nothing else; makes the file if it is not there.
+    pub async fn migrate(folder: &Path, region: Region) -> Result<Migrated, StoreError> {
+        let files = Files {
+            folder: folder.to_owned(),
+            region,
+        };
+        let _lock = files.lock()?;
+        let mut connection = match files.writer().await {
+            Ok(connection) => connection,
+            Err(error) => return Err(write_error(error, &files.folder).await),
+        };
+        let migrated = files.prepare(&mut connection).await?;
+        match connection.close().await {
+            Ok(()) => Ok(migrated),
+            Err(error) => Err(write_error(error, &files.folder).await),
+        }
+    }
+
+    pub(super) async fn open_files(
+        files: Files,
+        lock: Option<File>,
+    ) -> Result<SqliteLog, StoreError> {
+        std::fs::create_dir_all(&files.folder).map_err(|error| io_error(&error))?;
+        let mut connection = match files.writer().await {
+            Ok(connection) => connection,
+            Err(error) => return Err(write_error(error, &files.folder).await),
+        };
+        files.prepare(&mut connection).await?;
+        // The writer opens its own with the first commit: a region that nobody uses costs neither thread nor memory.
+        if let Err(error) = connection.close().await {
+            return Err(write_error(error, &files.folder).await);
+        }
+        let reader = Reader::new(files.readers());
+        let files = Arc::new(files);
+        let writer = Arc::new(Mutex::new(Writer::new(Arc::clone(&files))));
+        Ok(SqliteLog {
+            checkpointer: Checkpointer::start(Arc::clone(&files), Arc::clone(&writer)),
+            files,
+            writer,
+            reader,
+            lock: parking_lot::Mutex::new(lock),
+        })
+    }
+}
 
 /// The files of one region.
 #[derive(Debug)]

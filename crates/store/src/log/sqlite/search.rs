@@ -23,6 +23,7 @@ use crate::{
     log::{
         EventQuery, Order, Page,
         stored::{place, position_of, signed},
+        window::{Path, Window},
     },
 };
 
@@ -57,28 +58,6 @@ macro_rules! bisect {
     };
 }
 
-/// A stretch of the log that a page looks at, as places or (along a workspace's chain) as seqs.
-#[derive(Clone, Copy, Debug)]
-struct Window {
-    first: i64,
-    last: i64,
-    /// There is more of the log beyond its far end.
-    is_cut: bool,
-}
-
-/// Along what a search goes.
-#[derive(Clone, Copy, Debug)]
-enum Path {
-    /// The tenant's log.
-    Log,
-    /// One workspace's chain.
-    Stream(i64),
-    /// The events of one device.
-    Device(DeviceId),
-    /// The events with one dedup id, which are few.
-    DedupId,
-}
-
 impl Reader {
     /// One page of a search.
     pub(super) async fn search(
@@ -108,13 +87,13 @@ impl Reader {
             _unindexed => Path::Log,
         };
         let window = match path {
-            Path::Log => Some(cut(range, query)),
+            Path::Log => Some(range.cut(query)),
             Path::DedupId => Some(range),
             Path::Device(device) => Some(self.device_window(range, device, query).await?),
             Path::Stream(stream_no) => self.stream_window(range, stream_no, query).await?,
         };
         match window {
-            Some(window) if window.first <= window.last && query.limit > 0 => {
+            Some(window) if !window.is_empty() && query.limit > 0 => {
                 self.page(tenant_no, path, window, query).await
             }
             _empty => Ok(Page::default()),
@@ -163,22 +142,12 @@ impl Reader {
         extent: Extent,
         query: &EventQuery,
     ) -> Result<Window, StoreError> {
-        let mut range = Window {
-            first: extent.oldest,
-            last: extent.newest,
-            is_cut: false,
-        };
-        if let Some(after) = query.after {
-            range.first = range.first.max(place(tenant_no, after) + 1);
-        }
-        if let Some(before) = query.before {
-            range.last = range.last.min(place(tenant_no, before) - 1);
-        }
+        let mut range = Window::whole(extent.oldest, extent.newest).within(tenant_no, query);
         if let Some(from) = query.filter.from {
-            range.first = range.first.max(self.place_before(extent, from).await? + 1);
+            range = range.from(Some(self.place_before(extent, from).await? + 1));
         }
         if let Some(to) = query.filter.to {
-            range.last = range.last.min(self.place_before(extent, to).await?);
+            range = range.to(Some(self.place_before(extent, to).await?));
         }
         Ok(range)
     }
@@ -237,12 +206,7 @@ impl Reader {
                 .await
                 .map_err(store_error)?;
         }
-        let range = Window {
-            first: seqs[0] + 1,
-            last: seqs[1],
-            is_cut: false,
-        };
-        Ok(Some(cut(range, query)))
+        Ok(Some(Window::whole(seqs[0] + 1, seqs[1]).cut(query)))
     }
 
     /// The part of a range that holds no more events of a device than a page may look at.
@@ -277,19 +241,7 @@ impl Reader {
             .fetch_optional(&self.pool)
             .await
             .map_err(store_error)?;
-        Ok(match (edge, query.order) {
-            (Some(edge), Order::Ascending) if edge < range.last => Window {
-                last: edge,
-                is_cut: true,
-                ..range
-            },
-            (Some(edge), Order::Descending) if edge > range.first => Window {
-                first: edge,
-                is_cut: true,
-                ..range
-            },
-            _whole => range,
-        })
+        Ok(range.cut_at(edge, query.order))
     }
 
     async fn page(
@@ -316,10 +268,7 @@ impl Reader {
         drop(rows);
 
         let is_full = events.len() == limit || bytes >= query.bytes_max.max(1);
-        let far_end = match query.order {
-            Order::Ascending => window.last,
-            Order::Descending => window.first,
-        };
+        let far_end = window.far_end(query.order);
         let next = match events.last() {
             Some(event) if is_full => {
                 let reached = match path {
@@ -348,25 +297,5 @@ impl Reader {
                 .map(position_of)
                 .map_err(store_error),
         }
-    }
-}
-
-/// The near part of a range of numbers without holes, no longer than a page may look at.
-fn cut(range: Window, query: &EventQuery) -> Window {
-    let length = i64::from(query.scan_max.max(1));
-    if range.last - range.first < length {
-        return range;
-    }
-    match query.order {
-        Order::Ascending => Window {
-            last: range.first + length - 1,
-            is_cut: true,
-            ..range
-        },
-        Order::Descending => Window {
-            first: range.last - length + 1,
-            is_cut: true,
-            ..range
-        },
     }
 }

@@ -7,6 +7,8 @@
 //! `OR FAIL` leaves the rows before the one that failed, which spares SQLite a copy of every page that a statement touches:
 //! whoever runs these statements rolls back to where the transaction or its savepoint began.
 
+mod device;
+
 use std::{collections::HashMap, sync::Arc};
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
@@ -33,11 +35,18 @@ pub(super) enum Kind {
     Dispatched,
     Consumers,
     Replays,
+    DevicesForgotten,
+    DeviceFences,
+    Credentials,
+    Outgoing,
+    Sent,
+    Settled,
+    Messages,
 }
 
 impl Kind {
     /// Every kind.
-    pub(super) const ALL: [Kind; 16] = [
+    pub(super) const ALL: [Kind; 23] = [
         Kind::Tenants,
         Kind::Fences,
         Kind::Streams,
@@ -54,6 +63,13 @@ impl Kind {
         Kind::Dispatched,
         Kind::Consumers,
         Kind::Replays,
+        Kind::DevicesForgotten,
+        Kind::DeviceFences,
+        Kind::Credentials,
+        Kind::Outgoing,
+        Kind::Sent,
+        Kind::Settled,
+        Kind::Messages,
     ];
 
     /// How many rows one statement of this kind takes.
@@ -82,6 +98,13 @@ impl Kind {
             Kind::Dispatched => DISPATCHED,
             Kind::Consumers => CONSUMERS,
             Kind::Replays => REPLAYS,
+            Kind::DevicesForgotten => device::DEVICES_FORGOTTEN,
+            Kind::DeviceFences => device::DEVICE_FENCES,
+            Kind::Credentials => device::CREDENTIALS,
+            Kind::Outgoing => device::OUTGOING,
+            Kind::Sent => device::SENT,
+            Kind::Settled => device::SETTLED,
+            Kind::Messages => device::MESSAGES,
         }
     }
 }

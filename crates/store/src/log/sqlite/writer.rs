@@ -155,17 +155,24 @@ impl Writer {
         self.connection()?.execute("BEGIN IMMEDIATE").await?;
         // Appends first: a savepoint that is rolled back empties the memory, which the other parts' rows rely on.
         let mut outcomes = Vec::with_capacity(parts.len());
-        for part in parts {
+        for (index, part) in parts.iter().enumerate() {
             outcomes.push(match part.as_append() {
-                Some(append) => self.append_apart(append).await?,
+                Some(append) => match replaced_by_earlier(&parts[..index], append) {
+                    Some(replaced) => Err(replaced),
+                    None => self.append_apart(append).await?,
+                },
                 None => Ok(()),
             });
         }
         let mut fold = Fold::default();
         let mut rest = Batch::default();
         for (part, outcome) in parts.iter().zip(&mut outcomes) {
-            if part.as_append().is_none() {
-                *outcome = self.plan(part, &mut rest, &mut fold).await?;
+            match part.as_append() {
+                None => *outcome = self.plan(part, &mut rest, &mut fold).await?,
+                Some(append) if outcome.is_ok() => {
+                    self.mark_messages(append, &mut rest, &mut fold).await?;
+                }
+                Some(_failed) => {}
             }
         }
         fold::write(fold, &mut rest)?;
@@ -301,6 +308,27 @@ impl Writer {
     }
 }
 
+/// Whether a session that an append came through is replaced by a part before it, which is written after it when parts are
+/// written apart.
+fn replaced_by_earlier(earlier: &[Write], append: &Append) -> Option<WriteError> {
+    append.sessions.iter().find_map(|(device, fence)| {
+        let raises = earlier.iter().filter_map(|part| {
+            if let Write::OpenDevice {
+                tenant,
+                device: opened,
+                fence,
+            } = part
+                && (tenant, opened) == (&append.tenant, device)
+            {
+                return Some(*fence);
+            }
+            None
+        });
+        let (device, held) = (*device, raises.max()?);
+        (held > *fence).then_some(WriteError::DeviceFenced { device, held })
+    })
+}
+
 impl From<sqlx::Error> for Trouble {
     fn from(error: sqlx::Error) -> Trouble {
         if is_clash(&error) {
@@ -325,7 +353,12 @@ impl Write {
             | Write::Dispatch(_)
             | Write::Consume(_)
             | Write::Replay { .. }
-            | Write::ForgetWebhook { .. } => None,
+            | Write::ForgetWebhook { .. }
+            | Write::OpenDevice { .. }
+            | Write::Credentials { .. }
+            | Write::Outgoing { .. }
+            | Write::Outcome { .. }
+            | Write::ForgetDevice { .. } => None,
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The texts of a page's statement: one for each path through the log and each order. A condition that is not asked for is
 //! NULL and costs nothing.
 
-use super::{super::event_row::event_columns, Path};
-use crate::log::Order;
+use super::super::event_row::event_columns;
+use crate::log::{Order, window::Path};
 
 /// Rows of the page, in its order, until there are so many or so many bytes of payload.
 ///

@@ -8,7 +8,7 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 use super::{
     super::{
         reader::{AFTER, DEDUPED, MANY},
-        search::{Path, page},
+        search::page,
         statement::Kind,
     },
     ground::Database,
@@ -16,6 +16,7 @@ use super::{
 use crate::log::{
     Order, RegionLog as _,
     conformance::author::{Author, device, read_all, received_at},
+    window::Path,
 };
 
 async fn partitions(client: &Client) -> Vec<String> {

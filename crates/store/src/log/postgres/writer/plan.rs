@@ -1,6 +1,8 @@
-//! Decides, in memory, which parts of a commit are written, from what was read under the tenants' locks.
+//! Decides, in memory, which parts of a commit are written, from what was read under the tenants' locks or is remembered.
 //!
 //! Pure: whatever it lets through can be written, so the commit needs neither savepoints nor second thoughts.
+
+mod devices;
 
 use std::collections::{HashMap, HashSet};
 
@@ -8,7 +10,7 @@ use domain::{
     event::Hash,
     fence::Fence,
     idempotency::ANSWERS_KEPT_FOR,
-    ids::{TenantId, WorkspaceId},
+    ids::{DeviceId, TenantId, WorkspaceId},
     position::{POSITION_MAX, Position, Seq},
     time::Timestamp,
 };
@@ -24,23 +26,25 @@ const TENANT_NO_MAX: i64 = (1 << 23) - 1;
 
 /// A tenant's row.
 #[derive(Clone, Debug)]
-pub(super) struct Tenant {
-    pub(super) no: i64,
-    pub(super) head: Position,
-    pub(super) last_at: i64,
-    pub(super) dispatched: Option<Position>,
-    pub(super) fence: Fence,
+pub(in super::super) struct Tenant {
+    pub(in super::super) no: i64,
+    /// The head before the commit.
+    pub(in super::super) found: Position,
+    pub(in super::super) head: Position,
+    pub(in super::super) last_at: i64,
+    pub(in super::super) dispatched: Option<Position>,
+    pub(in super::super) fence: Fence,
     /// Whether the row has to be written.
-    pub(super) is_moved: bool,
+    pub(in super::super) is_moved: bool,
 }
 
 /// The end of a workspace's chain.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Stream {
-    pub(super) no: i64,
-    pub(super) seq: Seq,
+pub(in super::super) struct Stream {
+    pub(in super::super) no: i64,
+    pub(in super::super) seq: Seq,
     /// The hash at the end, if the row has to be written.
-    pub(super) moved: Option<Hash>,
+    pub(in super::super) moved: Option<Hash>,
 }
 
 /// The key of an inner node: stream, level, index.
@@ -48,21 +52,46 @@ pub(super) type NodeKey = (i64, u8, u64);
 /// The key of an answer: tenant, hash.
 pub(super) type AnswerKey = (i64, [u8; 32]);
 
-/// What was read under the locks, and what the parts so far make of it.
+/// What was read or is remembered, and what the parts so far make of it.
 #[derive(Default)]
-pub(super) struct State {
-    pub(super) tenants: HashMap<TenantId, Tenant>,
-    pub(super) streams: HashMap<(TenantId, WorkspaceId), Stream>,
+pub(in super::super) struct State {
+    pub(in super::super) tenants: HashMap<TenantId, Tenant>,
+    pub(in super::super) streams: HashMap<(TenantId, WorkspaceId), Stream>,
     /// Nodes that are there.
     pub(super) nodes: HashSet<NodeKey>,
     /// When the answers that are there expire.
     pub(super) answers: HashMap<AnswerKey, i64>,
+    /// The highest fences of devices; none is 0, and so are those that somebody else compares.
+    pub(super) devices: HashMap<(TenantId, DeviceId), Fence>,
 }
 
 /// What a commit writes, and what becomes of each part.
 pub(super) struct Plan<'a> {
     pub(super) batch: Batch<'a>,
     pub(super) outcomes: Vec<Result<(), WriteError>>,
+    /// What the commit leaves behind if it goes through.
+    pub(super) after: State,
+}
+
+impl Tenant {
+    /// The row as the next commit finds it.
+    pub(in super::super) fn settled(self) -> Tenant {
+        Tenant {
+            found: self.head,
+            is_moved: false,
+            ..self
+        }
+    }
+}
+
+impl Stream {
+    /// The row as the next commit finds it.
+    pub(in super::super) fn settled(self) -> Stream {
+        Stream {
+            moved: None,
+            ..self
+        }
+    }
 }
 
 impl State {
@@ -74,12 +103,23 @@ impl State {
         let mut outcomes = Vec::with_capacity(parts.len());
         for part in parts {
             outcomes.push(match part {
-                Write::Append(append) => self.append(append, &mut batch, &mut answers),
+                Write::Append(append) => {
+                    let outcome = self.append(append, &mut batch, &mut answers);
+                    if outcome.is_ok() {
+                        self.mark_messages(append, &mut fold);
+                    }
+                    outcome
+                }
                 Write::Settle(_)
                 | Write::Dispatch(_)
                 | Write::Consume(_)
                 | Write::Replay { .. }
                 | Write::ForgetWebhook { .. } => self.fold(part, &mut fold),
+                Write::OpenDevice { .. }
+                | Write::Credentials { .. }
+                | Write::Outgoing { .. }
+                | Write::Outcome { .. }
+                | Write::ForgetDevice { .. } => self.fold_device(part, &mut fold),
             });
         }
         for ((tenant_no, _), answer) in answers {
@@ -87,7 +127,11 @@ impl State {
         }
         folded::write(fold, &mut batch)?;
         self.write(&mut batch);
-        Ok(Plan { batch, outcomes })
+        Ok(Plan {
+            batch,
+            outcomes,
+            after: self,
+        })
     }
 
     /// Adds an append's rows if it fits onto the end of the log.
@@ -102,6 +146,7 @@ impl State {
         if !is_next(append, head) {
             return Err(WriteError::HeadMoved { head });
         }
+        self.find_replaced(append)?;
         let end = append.events.last().map_or(head, |event| event.position);
         if end > POSITION_MAX {
             let says = "the tenant's log has no positions left";
@@ -193,7 +238,7 @@ impl State {
         Ok(())
     }
 
-    /// Takes any other part, if its writer has not been replaced.
+    /// Takes a part about deliveries or readers, if its writer has not been replaced.
     fn fold<'a>(&mut self, part: &'a Write, fold: &mut Fold<'a>) -> Result<(), WriteError> {
         let tenant = self.tenant(part.tenant())?;
         let no = tenant.no;
@@ -205,7 +250,12 @@ impl State {
             tenant.fence = fence;
         }
         match part {
-            Write::Append(_) => {}
+            Write::Append(_)
+            | Write::OpenDevice { .. }
+            | Write::Credentials { .. }
+            | Write::Outgoing { .. }
+            | Write::Outcome { .. }
+            | Write::ForgetDevice { .. } => {}
             Write::Settle(settle) => fold.settle(no, settle),
             Write::Dispatch(dispatch) => {
                 let mark = tenant
@@ -223,8 +273,8 @@ impl State {
     }
 
     /// Adds the rows of tenants and streams that have moved.
-    fn write(self, batch: &mut Batch<'_>) {
-        for tenant in self.tenants.into_values().filter(|tenant| tenant.is_moved) {
+    fn write(&self, batch: &mut Batch<'_>) {
+        for tenant in self.tenants.values().filter(|tenant| tenant.is_moved) {
             batch
                 .row(Kind::Tenants)
                 .int(tenant.no)
@@ -233,7 +283,7 @@ impl State {
                 .maybe_int(tenant.dispatched.map(|mark| signed(mark.get())))
                 .count(tenant.fence.get());
         }
-        for stream in self.streams.into_values() {
+        for stream in self.streams.values() {
             if let Some(hash) = stream.moved {
                 batch
                     .row(Kind::Streams)

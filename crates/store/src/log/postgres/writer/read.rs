@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use deadpool_postgres::Object;
 use domain::{
     fence::Fence,
-    ids::{TenantId, WorkspaceId},
+    ids::{DeviceId, TenantId, WorkspaceId},
     position::{Position, Seq},
 };
 use futures_util::FutureExt as _;
@@ -20,11 +20,12 @@ use super::{
 use crate::log::Write;
 
 /// Tenants, workspaces, nodes and answers that the parts of a commit speak of.
-pub(super) struct Wanted {
-    tenants: BTreeSet<TenantId>,
-    streams: BTreeSet<(TenantId, WorkspaceId)>,
+pub(in super::super) struct Wanted {
+    pub(in super::super) tenants: BTreeSet<TenantId>,
+    pub(in super::super) streams: BTreeSet<(TenantId, WorkspaceId)>,
     nodes: Vec<(TenantId, WorkspaceId, u8, u64)>,
     answers: Vec<(TenantId, [u8; 32])>,
+    devices: BTreeSet<(TenantId, DeviceId)>,
 }
 
 /// Why nothing could be read.
@@ -61,18 +62,37 @@ const ANSWERS: &str = "
     JOIN   idempotent_answers AS a ON a.tenant_no = wanted.tenant_no
                                       AND a.key_hash = wanted.key_hash";
 
+const DEVICES: &str = "
+    SELECT t.id, d.device, d.fence
+    FROM   unnest($1::BIGINT[], $2::UUID[]) AS wanted (tenant_no, device)
+    JOIN   devices AS d ON d.tenant_no = wanted.tenant_no AND d.device = wanted.device
+    JOIN   tenants AS t ON t.no = wanted.tenant_no";
+
 impl Wanted {
     /// What these parts speak of.
-    pub(super) fn of(parts: &[Write]) -> Wanted {
+    pub(in super::super) fn of(parts: &[Write]) -> Wanted {
         let mut wanted = Wanted {
             tenants: parts.iter().map(Write::tenant).collect(),
             streams: BTreeSet::new(),
             nodes: Vec::new(),
             answers: Vec::new(),
+            devices: BTreeSet::new(),
         };
         for part in parts {
-            let Write::Append(append) = part else {
-                continue;
+            let append = match part {
+                Write::Append(append) => append,
+                Write::OpenDevice { device, .. } | Write::Credentials { device, .. } => {
+                    wanted.devices.insert((part.tenant(), *device));
+                    continue;
+                }
+                Write::Settle(_)
+                | Write::Dispatch(_)
+                | Write::Consume(_)
+                | Write::Replay { .. }
+                | Write::ForgetWebhook { .. }
+                | Write::Outgoing { .. }
+                | Write::Outcome { .. }
+                | Write::ForgetDevice { .. } => continue,
             };
             let tenant = append.tenant;
             let mut last = None;
@@ -87,6 +107,10 @@ impl Wanted {
                 let key = (tenant, *workspace, node.level, node.index);
                 wanted.nodes.push(key);
             }
+            let sessions = append.sessions.iter();
+            wanted
+                .devices
+                .extend(sessions.map(|(device, _)| (tenant, *device)));
             let answers = append.answers.iter();
             wanted
                 .answers
@@ -103,21 +127,25 @@ impl Wanted {
         let stream_nos: Vec<i64> = streams.values().copied().collect();
         let nodes = self.node_columns(&streams);
         let answers = self.answer_columns(&tenants);
+        let devices = self.device_columns(&tenants);
 
         let lock = client.prepare_cached(LOCK).await?;
         let read_streams = client.prepare_cached(STREAMS).await?;
         let read_nodes = client.prepare_cached(NODES).await?;
         let read_answers = client.prepare_cached(ANSWERS).await?;
+        let read_devices = client.prepare_cached(DEVICES).await?;
         let begin = async { client.batch_execute("BEGIN").await.map(|()| Vec::new()) };
         let (lock_on, streams_on) = ([&tenant_nos as _], [&stream_nos as _]);
         let nodes_on = [&nodes.0 as _, &nodes.1 as _, &nodes.2 as _];
         let answers_on = [&answers.0 as _, &answers.1 as _];
+        let devices_on = [&devices.0 as _, &devices.1 as _];
         // Sent together. What is read after the locks is read as it stands under them.
         let mut sent = vec![begin.boxed(), client.query(&lock, &lock_on).boxed()];
         for (is_needed, statement, parameters) in [
             (!stream_nos.is_empty(), &read_streams, &streams_on[..]),
             (!nodes.0.is_empty(), &read_nodes, &nodes_on[..]),
             (!answers.0.is_empty(), &read_answers, &answers_on[..]),
+            (!devices.0.is_empty(), &read_devices, &devices_on[..]),
         ] {
             sent.push(if is_needed {
                 client.query(statement, parameters).boxed()
@@ -126,7 +154,15 @@ impl Wanted {
             });
         }
         let found: Vec<Vec<Row>> = in_order(sent).await.into_iter().collect::<Result<_, _>>()?;
-        let [_, tenant_rows, stream_rows, node_rows, answer_rows] = &found[..] else {
+        let [
+            _,
+            tenant_rows,
+            stream_rows,
+            node_rows,
+            answer_rows,
+            device_rows,
+        ] = &found[..]
+        else {
             return Err(Failure::NamesChanged);
         };
         let mut state = State::default();
@@ -147,6 +183,13 @@ impl Wanted {
                     .insert((row.try_get(0)?, key), row.try_get(2)?);
             }
         }
+        for row in device_rows {
+            let tenant = TenantId::from_uuid(row.try_get(0)?);
+            let device = DeviceId::from_uuid(row.try_get(1)?);
+            let fence: i64 = row.try_get(2)?;
+            let fence = Fence::new(u64::try_from(fence).unwrap_or_default());
+            state.devices.insert((tenant, device), fence);
+        }
         Ok(state)
     }
 
@@ -158,6 +201,13 @@ impl Wanted {
             columns.2.push(i64::try_from(*index).unwrap_or(i64::MAX));
         }
         columns
+    }
+
+    fn device_columns(&self, tenants: &TenantNos) -> (Vec<i64>, Vec<Uuid>) {
+        let devices = self.devices.iter();
+        devices
+            .map(|(tenant, device)| (tenants[tenant], device.uuid()))
+            .unzip()
     }
 
     fn answer_columns(&self, tenants: &TenantNos) -> (Vec<i64>, Vec<&[u8]>) {
@@ -306,9 +356,11 @@ fn read_tenants(state: &mut State, rows: &[Row], tenants: &TenantNos) -> Result<
     for row in rows {
         let dispatched: Option<i64> = row.try_get(4)?;
         let fence: i64 = row.try_get(5)?;
+        let head = position(row.try_get(2)?);
         let tenant = Tenant {
             no: row.try_get(0)?,
-            head: position(row.try_get(2)?),
+            found: head,
+            head,
             last_at: row.try_get(3)?,
             dispatched: dispatched.map(position),
             fence: Fence::new(u64::try_from(fence).unwrap_or_default()),

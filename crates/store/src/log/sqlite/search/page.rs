@@ -3,8 +3,11 @@
 use domain::filter::{TypeFilter, TypePattern};
 use sqlx::{QueryBuilder, Sqlite};
 
-use super::{super::event_row::event_columns, Path, Window};
-use crate::log::{EventQuery, Order};
+use super::super::event_row::event_columns;
+use crate::log::{
+    EventQuery, Order,
+    window::{Path, Window},
+};
 
 /// The statement of a page.
 pub(super) fn statement(

@@ -2,6 +2,8 @@
 //!
 //! Reads through the writer's connection what is not remembered; writes nothing except to drop answers that have expired.
 
+mod device;
+
 use domain::{
     fence::Fence,
     idempotency::ANSWERS_KEPT_FOR,
@@ -49,7 +51,13 @@ impl Writer {
             }
         }
         match part {
-            Write::Append(append) => return self.plan_append(append, batch).await,
+            Write::Append(append) => {
+                let outcome = self.plan_append(append, batch).await?;
+                if outcome.is_ok() {
+                    self.mark_messages(append, batch, fold).await?;
+                }
+                return Ok(outcome);
+            }
             Write::Settle(settle) => {
                 fold.settle(self.tenant_no(settle.tenant, batch).await?, settle);
             }
@@ -67,11 +75,16 @@ impl Writer {
             } => {
                 fold.forget(self.tenant_no(*tenant, batch).await?, *webhook);
             }
+            Write::OpenDevice { .. }
+            | Write::Credentials { .. }
+            | Write::Outgoing { .. }
+            | Write::Outcome { .. }
+            | Write::ForgetDevice { .. } => return self.plan_device(part, batch, fold).await,
         }
         Ok(Ok(()))
     }
 
-    /// Adds an append's rows if it fits onto the end of the log.
+    /// Adds an append's rows if it fits onto the end of the log; what it does to messages is not among them.
     pub(super) async fn plan_append(
         &mut self,
         append: &Append,
@@ -84,6 +97,9 @@ impl Writer {
         }
         if !is_next(append, tenant.head) {
             return Ok(Err(WriteError::HeadMoved { head: tenant.head }));
+        }
+        if let Some(replaced) = self.find_replaced(append).await? {
+            return Ok(Err(replaced));
         }
         let end = append
             .events

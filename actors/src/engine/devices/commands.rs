@@ -1,0 +1,351 @@
+//! Commands to devices: found where the device's session is, sent there, and followed when the session moves.
+//!
+//! Whoever asks waits until the deadline at most. A gateway that comes back, here or on another node, is asked again under
+//! the same id; that it does a thing only once is up to it.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use domain::{
+    device::{Command, CommandName, MessageKey},
+    ids::{DeviceId, TenantId},
+    time::Timestamp,
+};
+use outbound::bus::BusError;
+use store::log::{MessageError, MessageOutcome, OutgoingMessage, Write};
+use tracing::warn;
+use uuid::Uuid;
+
+use crate::{
+    device::{
+        DeviceKey,
+        commands::{MESSAGE_PREFIX, sent_key, write_outcome},
+        messages::{End, Ending, Ran, Run},
+        remote::{self, Answer, Ask},
+    },
+    engine::{Engine, EngineError},
+    region,
+    registry::AskError,
+};
+
+/// What ids of commands begin with that send no message.
+const COMMAND_PREFIX: &str = "cmd_";
+/// How long an answer may take on its way, beyond the command's own time.
+const WAY: Duration = Duration::from_secs(2);
+/// How long another node may take to end a session.
+const END_WITHIN: Duration = Duration::from_secs(10);
+/// How often a session is looked for that moves.
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+
+/// Why a command was not carried out.
+#[derive(Debug, thiserror::Error)]
+pub enum CommandError {
+    /// There is no such device.
+    #[error("there is no such device")]
+    NotFound,
+    /// No gateway is connected.
+    #[error("no gateway is connected for the device")]
+    Offline,
+    /// No result came before the deadline. The gateway may have done it.
+    #[error("the device's gateway did not answer in time")]
+    TimedOut,
+    /// The gateway refused.
+    #[error("the device's gateway refused: {code}: {message}")]
+    Refused {
+        /// The gateway's code.
+        code: String,
+        /// For people.
+        message: String,
+    },
+    /// Too many commands wait for the gateway.
+    #[error("too many commands wait for the device's gateway")]
+    Busy,
+    /// The engine cannot do it now.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+}
+
+/// A message that the network has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SentMessage {
+    /// What we call it.
+    pub id: Uuid,
+    /// What the network calls it, if the gateway said so.
+    pub key: Option<MessageKey>,
+}
+
+impl Engine {
+    /// Asks something of a device's gateway and waits for the result: one JSON value.
+    pub async fn command(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+        name: CommandName,
+        args: Bytes,
+        within: Duration,
+    ) -> Result<Bytes, CommandError> {
+        let id = format!("{COMMAND_PREFIX}{}", self.fresh_uuid().simple());
+        let command = Command {
+            id: id.into(),
+            name,
+            args,
+            deadline: self.inner.clock.now().plus(within),
+        };
+        self.carry_out(DeviceKey { tenant, device }, command).await
+    }
+
+    /// Sends a message. It is on record before the gateway is asked; `args`, a JSON object, goes to the gateway with the
+    /// message's id in it.
+    pub async fn send_message(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+        chat: String,
+        args: Bytes,
+        within: Duration,
+    ) -> Result<SentMessage, CommandError> {
+        let key = DeviceKey { tenant, device };
+        let (id, now) = (self.fresh_uuid(), self.inner.clock.now());
+        let region = self.region_of(tenant).await?;
+        let part = Write::Outgoing {
+            tenant,
+            device,
+            message: OutgoingMessage {
+                id,
+                chat: chat.into(),
+                body: args.clone(),
+                at: now,
+            },
+        };
+        let written = region::write(&self.inner.regions, region, part).await;
+        written.map_err(EngineError::from)?;
+        let name = format!("{MESSAGE_PREFIX}{}", id.simple());
+        let command = Command {
+            args: with_id(&args, &name),
+            id: name.into(),
+            name: CommandName::MessageSend,
+            deadline: now.plus(within),
+        };
+        match self.carry_out(key, command).await {
+            Ok(data) => Ok(SentMessage {
+                id,
+                key: sent_key(&data),
+            }),
+            Err(error) => {
+                self.note_unsent(key, id, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Ends the device's session, wherever it is, and says whether there was one. Its gateway stays down.
+    pub async fn disconnect_device(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+    ) -> Result<bool, EngineError> {
+        let key = DeviceKey { tenant, device };
+        self.end_session(key, Ending::Disconnected).await
+    }
+
+    /// Ends the device's session, wherever it is.
+    pub(super) async fn end_session(
+        &self,
+        key: DeviceKey,
+        why: Ending,
+    ) -> Result<bool, EngineError> {
+        if let Some(was_there) = self.end_session_here(key, why).await? {
+            return Ok(was_there);
+        }
+        let DeviceKey { tenant, device } = key;
+        let found = self.inner.control.device(tenant, device).await?;
+        let found = found.ok_or(EngineError::NotFound("device"))?;
+        let Some(session) = found.session.filter(|_| found.is_live) else {
+            return Ok(false);
+        };
+        let ask = Ask::End {
+            tenant,
+            device,
+            why,
+        };
+        let peers = self.inner.placement.peers();
+        match remote::ask(peers, session, &ask, END_WITHIN).await {
+            Ok(Answer::Ended(was_there)) => Ok(was_there),
+            Ok(_) => Err(other_version()),
+            // That node has gone, and its sessions with it.
+            Err(BusError::NoResponder) => Ok(false),
+            Err(error) => Err(EngineError::Unavailable(format!(
+                "the device's node: {error}"
+            ))),
+        }
+    }
+
+    /// Ends the device's session on this node. `None` if there is none.
+    pub(super) async fn end_session_here(
+        &self,
+        key: DeviceKey,
+        why: Ending,
+    ) -> Result<Option<bool>, EngineError> {
+        if !self.inner.devices.board.has(&key) {
+            return Ok(None);
+        }
+        match self.post_to_device(&key, |reply| End { why, reply }) {
+            Some(posted) => match posted?.await {
+                Ok(was_there) => Ok(Some(was_there)),
+                Err(_died) => Err(AskError::Stopped.into()),
+            },
+            None => Ok(None),
+        }
+    }
+
+    async fn carry_out(&self, key: DeviceKey, command: Command) -> Result<Bytes, CommandError> {
+        let outcome = self.follow_session(key, &command).await;
+        let name = match &outcome {
+            Ok(_) => "done",
+            Err(CommandError::NotFound | CommandError::Offline) => "offline",
+            Err(CommandError::TimedOut) => "timed_out",
+            Err(CommandError::Refused { .. }) => "refused",
+            Err(CommandError::Busy) => "busy",
+            Err(CommandError::Engine(_)) => "failed",
+        };
+        metrics::counter!("device_commands_total", "outcome" => name).increment(1);
+        outcome
+    }
+
+    /// Sends the command to where the session is, and again whenever that has moved.
+    async fn follow_session(
+        &self,
+        key: DeviceKey,
+        command: &Command,
+    ) -> Result<Bytes, CommandError> {
+        let mut has_moved = false;
+        loop {
+            match self.run_once(key, command).await? {
+                Ran::Done(data) => return Ok(data),
+                Ran::Refused { code, message } => {
+                    return Err(CommandError::Refused { code, message });
+                }
+                Ran::TimedOut => return Err(CommandError::TimedOut),
+                Ran::Busy => return Err(CommandError::Busy),
+                Ran::Offline if !has_moved => return Err(CommandError::Offline),
+                // The gateway is on its way to another node, or back.
+                Ran::Offline | Ran::Moved => has_moved = true,
+            }
+            if self.left(command.deadline).is_zero() {
+                return Err(CommandError::TimedOut);
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+
+    async fn run_once(&self, key: DeviceKey, command: &Command) -> Result<Ran, CommandError> {
+        if self.inner.devices.board.has(&key) {
+            return self.run_here(key, command.clone()).await;
+        }
+        let DeviceKey { tenant, device } = key;
+        let found = self.inner.control.device(tenant, device).await;
+        let found = found.map_err(EngineError::from)?;
+        let found = found.ok_or(CommandError::NotFound)?;
+        let Some(session) = found.session.filter(|_| found.is_live) else {
+            return Ok(Ran::Offline);
+        };
+        if Some(session) == *self.inner.placement.session().borrow() {
+            return self.run_here(key, command.clone()).await;
+        }
+        let ask = Ask::Run {
+            tenant,
+            device,
+            command: command.clone(),
+        };
+        let within = self.left(command.deadline) + WAY;
+        let peers = self.inner.placement.peers();
+        match remote::ask(peers, session, &ask, within).await {
+            Ok(Answer::Ran(ran)) => Ok(ran),
+            Ok(_) => Err(other_version().into()),
+            // That node has gone: the gateway will connect elsewhere.
+            Err(BusError::NoResponder) => Ok(Ran::Moved),
+            Err(BusError::TimedOut | BusError::AnswerLost) => Ok(Ran::TimedOut),
+            Err(BusError::Busy) => Ok(Ran::Busy),
+            Err(error) => {
+                let error = EngineError::Unavailable(format!("the device's node: {error}"));
+                Err(error.into())
+            }
+        }
+    }
+
+    /// Sends the command to the actor on this node.
+    pub(super) async fn run_here(
+        &self,
+        key: DeviceKey,
+        command: Command,
+    ) -> Result<Ran, CommandError> {
+        match self.post_to_device(&key, |reply| Run { command, reply }) {
+            // An actor that dies meanwhile takes the command with it; its gateway connects again.
+            Some(Ok(answer)) => Ok(answer.await.unwrap_or(Ran::Moved)),
+            Some(Err(AskError::Full)) => Ok(Ran::Busy),
+            Some(Err(error)) => Err(EngineError::from(error).into()),
+            None => Ok(Ran::Offline),
+        }
+    }
+
+    fn left(&self, deadline: Timestamp) -> Duration {
+        deadline.since(self.inner.clock.now())
+    }
+
+    /// Writes down why a message was not sent. What a gateway says itself is written where its result comes in.
+    async fn note_unsent(&self, key: DeviceKey, id: Uuid, error: &CommandError) {
+        let code = match error {
+            CommandError::Refused { .. } => return,
+            CommandError::NotFound | CommandError::Offline => "device_offline",
+            CommandError::TimedOut => "device_timeout",
+            CommandError::Busy => "overloaded",
+            CommandError::Engine(_) => "unavailable",
+        };
+        let outcome = MessageOutcome::Failed(MessageError {
+            code: code.into(),
+            message: error.to_string().into(),
+        });
+        let shared = std::sync::Arc::clone(&self.inner.devices.context);
+        if let Err(error) = write_outcome(shared, key, id, outcome).await {
+            warn!(device.id = %key, message.id = %id, %error, "that a message of {key} was not sent was not written: {error}");
+        }
+    }
+}
+
+fn other_version() -> EngineError {
+    EngineError::Unavailable("the device's node speaks another version".into())
+}
+
+/// A JSON object with an `id` before everything else.
+fn with_id(args: &Bytes, id: &str) -> Bytes {
+    let mut out = Vec::with_capacity(args.len() + id.len() + 10);
+    out.extend_from_slice(b"{\"id\":\"");
+    out.extend_from_slice(id.as_bytes());
+    out.push(b'"');
+    let rest = args.trim_ascii();
+    let members = rest.strip_prefix(b"{").unwrap_or(rest).trim_ascii_start();
+    if !members.starts_with(b"}") {
+        out.push(b',');
+    }
+    out.extend_from_slice(members);
+    out.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_id_of_a_message_goes_along_and_everything_else_stays_as_it_is() {
+        let args = Bytes::from_static(b" { \"to\":\"c\", \"n\":1.0}");
+        assert_eq!(
+            with_id(&args, "msg_1"),
+            Bytes::from_static(b"{\"id\":\"msg_1\",\"to\":\"c\", \"n\":1.0}")
+        );
+        let empty = Bytes::from_static(b"{ }");
+        assert_eq!(
+            with_id(&empty, "msg_1"),
+            Bytes::from_static(b"{\"id\":\"msg_1\"}")
+        );
+    }
+}

@@ -1,0 +1,217 @@
+//! Devices as their owners handle them: made, shown, changed, deleted.
+//!
+//! A key that is confined to a workspace sees that workspace's devices only. Audit entries are the caller's.
+
+use std::time::Duration;
+
+use domain::{
+    device::{DeviceInput, DevicePatch, DeviceState},
+    fence::Fence,
+    ids::{DeviceId, TenantId, WorkspaceId},
+    new_event::WorkspaceRef,
+};
+use outbound::bus::BusError;
+use store::{
+    control::{Device, DeviceChange, NewDevice, Tenant},
+    log::Write,
+};
+use tracing::{debug, warn};
+
+use crate::{
+    device::{
+        DeviceKey,
+        messages::{Ending, ShowPairing},
+        remote::{self, Answer, Ask},
+    },
+    engine::{Engine, EngineError},
+    placement::changes::SharedChange,
+    region,
+};
+
+/// Where a device's events go if nobody says otherwise.
+const DEFAULT_WORKSPACE: &str = "default";
+/// How long another node may take to tell what is shown there.
+const SHOW_WITHIN: Duration = Duration::from_secs(5);
+
+impl Engine {
+    /// Makes a device.
+    pub async fn create_device(
+        &self,
+        tenant: &Tenant,
+        confined_to: Option<WorkspaceId>,
+        input: DeviceInput,
+    ) -> Result<Device, EngineError> {
+        let named = input.workspace.as_ref();
+        let found = self
+            .resolve_workspace(tenant.id, confined_to, named, None)
+            .await?;
+        let workspace = match found {
+            Some(workspace) => workspace,
+            None => {
+                let default = self.workspace_by_slug(tenant.id, DEFAULT_WORKSPACE);
+                default.await?.id
+            }
+        };
+        let new = NewDevice {
+            id: DeviceId::from_uuid(self.fresh_uuid()),
+            tenant: tenant.id,
+            workspace,
+            name: input.name,
+            connector: input.connector,
+            settings: input.settings,
+        };
+        let max = self.inner.plans.get(tenant.plan).devices;
+        let now = self.inner.clock.now();
+        Ok(self.inner.control.create_device(&new, max, now).await?)
+    }
+
+    /// One device, as it stands: offline if no session of it is open anywhere.
+    pub async fn device(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        id: DeviceId,
+    ) -> Result<Device, EngineError> {
+        let found = self.inner.control.device(tenant, id).await?;
+        found
+            .filter(|device| confined_to.is_none_or(|only| only == device.workspace))
+            .map(shown)
+            .ok_or(EngineError::NotFound("device"))
+    }
+
+    /// Devices in the order in which they were made.
+    pub async fn devices(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        after: Option<DeviceId>,
+        limit: u32,
+    ) -> Result<Vec<Device>, EngineError> {
+        let control = &self.inner.control;
+        let page = control.devices(tenant, confined_to, after, limit).await?;
+        Ok(page.into_iter().map(shown).collect())
+    }
+
+    /// What somebody has to see who pairs the device now.
+    pub async fn device_qr(&self, tenant: TenantId, device: DeviceId) -> Option<Box<str>> {
+        let key = DeviceKey { tenant, device };
+        if self.inner.devices.board.has(&key) {
+            return self.pairing_here(key).await;
+        }
+        let found = self.inner.control.device(tenant, device).await.ok()??;
+        let session = found.session.filter(|_| found.is_live)?;
+        let ask = Ask::ShowPairing { tenant, device };
+        let peers = self.inner.placement.peers();
+        match remote::ask(peers, session, &ask, SHOW_WITHIN).await {
+            Ok(Answer::Pairing(shown)) => shown,
+            Ok(_) | Err(BusError::NoResponder) => None,
+            Err(error) => {
+                debug!(device.id = %device, %error, "what is shown for pairing {device} is not known: {error}");
+                None
+            }
+        }
+    }
+
+    pub(super) async fn pairing_here(&self, key: DeviceKey) -> Option<Box<str>> {
+        let posted = self.post_to_device(&key, |reply| ShowPairing { reply })?;
+        posted.ok()?.await.ok()?
+    }
+
+    /// Changes a device. With `if_version`, only if that is its present version. One that changes its workspace is told to
+    /// connect again: what it sends from then on goes there.
+    pub async fn update_device(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        id: DeviceId,
+        if_version: Option<i64>,
+        patch: DevicePatch,
+    ) -> Result<Device, EngineError> {
+        let device = self.device(tenant, confined_to, id).await?;
+        let workspace = match &patch.workspace {
+            Some(named) => self.found_workspace(&device, confined_to, named).await?,
+            None => None,
+        };
+        let has_moved = workspace.is_some_and(|workspace| workspace != device.workspace);
+        let change = DeviceChange {
+            workspace,
+            name: patch.name,
+            connector: patch.connector,
+            settings: patch.settings,
+        };
+        let now = self.inner.clock.now();
+        let control = &self.inner.control;
+        let changed = control
+            .update_device(tenant, id, &change, if_version, now)
+            .await?;
+        if has_moved && device.is_live {
+            let key = DeviceKey { tenant, device: id };
+            if let Err(error) = self.end_session(key, Ending::Shutdown).await {
+                warn!(device.id = %id, %error, "the session of {id} goes on in its old workspace: {error}");
+            }
+        }
+        Ok(shown(changed))
+    }
+
+    async fn found_workspace(
+        &self,
+        device: &Device,
+        confined_to: Option<WorkspaceId>,
+        named: &WorkspaceRef,
+    ) -> Result<Option<WorkspaceId>, EngineError> {
+        let present = Some(device.workspace);
+        self.resolve_workspace(device.tenant, confined_to, Some(named), present)
+            .await
+    }
+
+    /// Deletes a device with all that is kept of it but its events. Its session ends, wherever it is.
+    pub async fn delete_device(
+        &self,
+        tenant: TenantId,
+        confined_to: Option<WorkspaceId>,
+        id: DeviceId,
+        if_version: Option<i64>,
+    ) -> Result<(), EngineError> {
+        let device = self.device(tenant, confined_to, id).await?;
+        if if_version.is_some_and(|version| version != device.version) {
+            return Err(EngineError::VersionMismatch);
+        }
+        let region = self.region_of(tenant).await?;
+        let key = DeviceKey { tenant, device: id };
+        // First, so that its end is in the log; whoever comes back before the row is gone is refused by the fence below.
+        if let Err(error) = self.end_session(key, Ending::Revoked).await {
+            warn!(device.id = %id, %error, "the session of {id} did not end before its device was deleted: {error}");
+        }
+        let control = &self.inner.control;
+        let gone = control.delete_device(tenant, id, if_version).await?;
+        let held = self.inner.logs.get(region).device_fence(tenant, id).await?;
+        let fence = held.max(Fence::new(gone.fence)).next();
+        let raise = Write::OpenDevice {
+            tenant,
+            device: id,
+            fence,
+        };
+        region::write(&self.inner.regions, region, raise).await?;
+        self.device_taken(key, fence);
+        self.inner.placement.tell_change(SharedChange::DeviceTaken {
+            tenant,
+            device: id,
+            fence,
+        });
+        let forget = Write::ForgetDevice { tenant, device: id };
+        Ok(region::write(&self.inner.regions, region, forget).await?)
+    }
+}
+
+/// What a row says of a session that has ended without a word is not so any more.
+fn shown(mut device: Device) -> Device {
+    let is_up = match device.state {
+        DeviceState::Connecting | DeviceState::Pairing | DeviceState::Connected => true,
+        DeviceState::Offline | DeviceState::Replaced => false,
+    };
+    if is_up && !device.is_live {
+        device.state = DeviceState::Offline;
+        device.reason = None;
+    }
+    device
+}

@@ -1,0 +1,77 @@
+//! What no setting can be told by itself: which values do not fit each other.
+
+use domain::region::Region;
+
+use super::{ConfigError, Database, Nats, Port, RegionDatabase, Settings, layers::Layers};
+
+/// What no setting can be told by itself.
+pub(super) fn check_together(settings: &Settings, layers: &Layers, errors: &mut Vec<ConfigError>) {
+    let mut wrong = |key: &str, expected: &str| errors.push(layers.wrong(key, expected));
+    let server = &settings.server;
+    match (
+        server.tls_cert.as_os_str().is_empty(),
+        server.tls_key.as_os_str().is_empty(),
+    ) {
+        (false, true) => wrong(
+            "server.tls_key",
+            "expected a file, because server.tls_cert is set",
+        ),
+        (true, false) => wrong(
+            "server.tls_cert",
+            "expected a file, because server.tls_key is set",
+        ),
+        (true, true) | (false, false) => {}
+    }
+    let is_mqtt_inside_tls = settings.mqtt.tls_port != Port::Off;
+    if is_mqtt_inside_tls && server.tls().is_none() {
+        wrong(
+            "mqtt.tls_port",
+            "expected \"off\", because server.tls_cert is not set",
+        );
+    }
+    let regions = &settings.regions;
+    if !regions.enabled.contains(&regions.default) {
+        wrong("regions.default", "expected one of regions.enabled");
+    }
+    let mut seen = regions.enabled.clone();
+    seen.sort_unstable();
+    seen.dedup();
+    if seen.len() != regions.enabled.len() {
+        wrong("regions.enabled", "expected each region once");
+    }
+    check_databases(settings, &mut wrong);
+    if settings.ingest.payload_bytes_max > settings.ingest.batch_bytes_max {
+        wrong(
+            "ingest.payload_bytes_max",
+            "expected no more than ingest.batch_bytes_max",
+        );
+    }
+}
+
+/// What nodes share must be where all of them can reach it.
+fn check_databases(settings: &Settings, wrong: &mut impl FnMut(&str, &str)) {
+    if settings.storage.database_url.is_shared() {
+        for region in Region::ALL {
+            let place = settings.regions.place_of(region);
+            if place.url == RegionDatabase::Own(Database::Embedded) {
+                wrong(
+                    &format!("regions.{}.url", region.name().to_ascii_lowercase()),
+                    "expected nothing, or a URL of PostgreSQL, because storage.database_url is one",
+                );
+            }
+        }
+        let lease_ms = u64::from(settings.cluster.lease_seconds.get()) * 1_000;
+        if settings.postgres.statement_timeout_ms.get() > lease_ms {
+            // Else a node could wait for the database longer than it is taken to be alive.
+            wrong(
+                "postgres.statement_timeout_ms",
+                "expected no more than cluster.lease_seconds, which is in seconds",
+            );
+        }
+    } else if settings.cluster.nats_url != Nats::None {
+        wrong(
+            "cluster.nats_url",
+            "expected nothing, because storage.database_url is no URL of PostgreSQL: only there can nodes share it",
+        );
+    }
+}

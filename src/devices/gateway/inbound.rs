@@ -1,0 +1,122 @@
+//! What comes from a gateway: whole texts, put together from whatever pieces they came in.
+//!
+//! Decides what is no text that may come at all. What a text says is not looked at.
+
+use actix_ws::{CloseCode, Item, Message, MessageStream, ProtocolError};
+use bytes::{Bytes, BytesMut};
+
+use super::ending::Ending;
+
+/// See the module.
+pub(super) struct Inbound {
+    messages: MessageStream,
+    length_max: usize,
+    /// A text of which there is more to come.
+    begun: BytesMut,
+}
+
+/// What came.
+pub(super) enum Incoming {
+    /// A whole text, in memory of its own.
+    Text(Bytes),
+    /// A ping, to be answered with the same payload.
+    Ping(Bytes),
+    /// Something that says no more than that somebody is there.
+    Heard,
+    /// Nothing more comes.
+    Ended(Ending),
+}
+
+impl Inbound {
+    /// Texts of at most so many bytes.
+    pub(super) fn new(messages: MessageStream, length_max: usize) -> Inbound {
+        Inbound {
+            messages: messages.max_frame_size(length_max),
+            length_max,
+            begun: BytesMut::new(),
+        }
+    }
+
+    /// Waits for what comes next. May be dropped and called again.
+    pub(super) async fn next(&mut self) -> Incoming {
+        match self.messages.recv().await {
+            Some(Ok(message)) => self.read(message),
+            Some(Err(error)) => Incoming::Ended(broken(&error)),
+            None => Incoming::Ended(Ending::Lost),
+        }
+    }
+
+    /// Throws away what comes until nothing more does.
+    pub(super) async fn until_ended(&mut self) {
+        while let Some(Ok(message)) = self.messages.recv().await {
+            if matches!(message, Message::Close(_)) {
+                return;
+            }
+        }
+    }
+
+    fn read(&mut self, message: Message) -> Incoming {
+        match message {
+            // Copied: as a slice it would keep the whole buffer that it was read into.
+            Message::Text(text) => Incoming::Text(Bytes::copy_from_slice(text.as_bytes())),
+            Message::Continuation(Item::FirstText(piece)) => self.begin(&piece),
+            Message::Continuation(Item::Continue(piece)) => self.go_on(&piece),
+            Message::Continuation(Item::Last(piece)) => match self.go_on(&piece) {
+                Incoming::Heard => self.finish(),
+                other => other,
+            },
+            Message::Binary(_) | Message::Continuation(Item::FirstBinary(_)) => Incoming::Ended(
+                Ending::Broken(CloseCode::Unsupported, "expected text frames only"),
+            ),
+            Message::Ping(payload) => Incoming::Ping(payload),
+            Message::Pong(_) | Message::Nop => Incoming::Heard,
+            Message::Close(_) => Incoming::Ended(Ending::Closed),
+        }
+    }
+
+    fn begin(&mut self, piece: &[u8]) -> Incoming {
+        self.begun = BytesMut::new();
+        self.go_on(piece)
+    }
+
+    fn go_on(&mut self, piece: &[u8]) -> Incoming {
+        if self.begun.len() + piece.len() > self.length_max {
+            return Incoming::Ended(too_large());
+        }
+        self.begun.extend_from_slice(piece);
+        Incoming::Heard
+    }
+
+    fn finish(&mut self) -> Incoming {
+        let text = std::mem::take(&mut self.begun).freeze();
+        if std::str::from_utf8(&text).is_err() {
+            return Incoming::Ended(Ending::Broken(CloseCode::Invalid, "expected UTF-8"));
+        }
+        Incoming::Text(text)
+    }
+}
+
+fn too_large() -> Ending {
+    Ending::Broken(CloseCode::Size, "the frame is too large")
+}
+
+/// What is wrong with a stream that can be read no further.
+fn broken(error: &ProtocolError) -> Ending {
+    match error {
+        ProtocolError::Overflow => too_large(),
+        ProtocolError::Io(error) if error.kind() == std::io::ErrorKind::InvalidData => {
+            Ending::Broken(CloseCode::Invalid, "expected UTF-8 and no extensions")
+        }
+        ProtocolError::Io(_) => Ending::Lost,
+        ProtocolError::UnmaskedFrame
+        | ProtocolError::MaskedFrame
+        | ProtocolError::InvalidOpcode(_)
+        | ProtocolError::InvalidLength(_)
+        | ProtocolError::BadOpCode
+        | ProtocolError::ContinuationNotStarted
+        | ProtocolError::ContinuationStarted
+        | ProtocolError::ContinuationFragment(_) => {
+            Ending::Broken(CloseCode::Protocol, "not what RFC 6455 allows")
+        }
+    }
+}

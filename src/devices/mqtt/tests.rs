@@ -1,0 +1,5 @@
+//! What comes from devices: whole, broken, and random.
+
+mod fuzz;
+mod packets;
+mod payloads;
