@@ -205,7 +205,7 @@ impl<T> Step<T> {
             Step::Event(_, event) => event.data.len(),
             Step::Report(Report::Pairing { qr, .. }) => qr.as_ref().map_or(0, String::len),
             Step::Report(Report::Connected { .. } | Report::Offline { .. }) => 0,
-            Step::Result(result) => result.outcome.as_ref().map_or(0, |data| data.len()),
+            Step::Result(result) => result.outcome.as_ref().map_or(0, bytes::Bytes::len),
         }
     }
 }

@@ -75,6 +75,9 @@ fn message(id: &str) -> Value {
 fn frame(frame_id: &str, event: Value) -> Value {
     let mut frame = json!({ "kind": "event", "id": frame_id });
     let members = frame.as_object_mut().expect("an object");
-    members.extend(event.as_object().expect("an object").clone());
+    let Value::Object(event) = event else {
+        panic!("an event is an object");
+    };
+    members.extend(event);
     frame
 }

@@ -63,7 +63,7 @@ impl Inbound {
             Message::Continuation(Item::Continue(piece)) => self.go_on(&piece),
             Message::Continuation(Item::Last(piece)) => match self.go_on(&piece) {
                 Incoming::Heard => self.finish(),
-                other => other,
+                other @ (Incoming::Text(_) | Incoming::Ping(_) | Incoming::Ended(_)) => other,
             },
             Message::Binary(_) | Message::Continuation(Item::FirstBinary(_)) => Incoming::Ended(
                 Ending::Broken(CloseCode::Unsupported, "expected text frames only"),

@@ -120,11 +120,11 @@ impl Verdict {
         match failure {
             SessionError::Replaced => Verdict::Stop(Stopped::Over),
             SessionError::RateLimited { retry_after } => Verdict::Again(Some(retry_after)),
-            SessionError::Engine(failure) => Verdict::of_engine(failure),
+            SessionError::Engine(failure) => Verdict::of_engine(&failure),
         }
     }
 
-    fn of_engine(failure: EngineError) -> Verdict {
+    fn of_engine(failure: &EngineError) -> Verdict {
         tracing::debug!("what a device said is not taken yet: {failure}");
         match failure {
             EngineError::RateLimited {
@@ -133,7 +133,7 @@ impl Verdict {
             }
             | EngineError::OwnerUnreachable {
                 retry_after: after, ..
-            } => Verdict::Again(Some(after)),
+            } => Verdict::Again(Some(*after)),
             // More than a whole minute of the plan has.
             EngineError::RateLimited {
                 retry_after: None, ..

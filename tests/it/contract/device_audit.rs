@@ -10,6 +10,7 @@ use super::{
 use crate::harness::{Engine, Reply, client::text};
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one entry after the other")]
 async fn what_was_done_to_a_device_is_in_the_audit_log_with_who_and_from_where() {
     let engine = Engine::start().await;
     let client = engine.client().with_header("user-agent", "auditor/1");

@@ -227,7 +227,10 @@ async fn a_workspace_key_sees_and_makes_devices_of_its_workspace_only() {
     let elsewhere = made(&client).await;
     let inside = make(&own, json!({ "name": "in" })).await;
     assert_eq!(inside["workspace"], workspace);
-    assert_eq!(own.every_page("/v1/devices").await, [inside.clone()]);
+    assert_eq!(
+        own.every_page("/v1/devices").await,
+        std::slice::from_ref(&inside)
+    );
     assert_eq!(client.every_page("/v1/devices").await.len(), 2);
     for (method, path) in CALLS {
         let path = path.replace("{device}", &elsewhere);

@@ -76,7 +76,10 @@ pub(crate) async fn each_needs_its_permission(client: &Client, calls: &[(&str, &
     let lacking = json!({ "name": "stranger", "permissions": ["usage:read"] });
     let (stranger, _) = make(client, lacking).await;
     for (permission, method, path) in calls {
-        let (method, path): (Method, _) = (method.parse().unwrap(), path.replace("{id}", NO_ID));
+        let (method, path): (Method, _) = (
+            method.parse().expect("a method"),
+            path.replace("{id}", NO_ID),
+        );
         let answer = stranger.call(method.clone(), &path).json(&json!({})).await;
         let problem = answer.problem(403, "permission_denied");
         assert!(

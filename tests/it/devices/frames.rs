@@ -213,7 +213,10 @@ async fn a_text_may_come_in_pieces_and_pings_between_them() {
                 assert!(text.contains("\"ack\""), "{text}");
                 break;
             }
-            other => panic!("{other:?}"),
+            other @ (Message::Binary(_)
+            | Message::Ping(_)
+            | Message::Close(_)
+            | Message::Frame(_)) => panic!("{other:?}"),
         }
     }
     assert!(pongs >= pieces.len() - 1);

@@ -97,7 +97,7 @@ impl Fleet {
             }
             beat.tick().await;
             let message = format!("M{number}");
-            if number % EDITED == 0 {
+            if number.is_multiple_of(EDITED) {
                 let receipt = gateway.send(event("message.updated", &message)).await;
                 let receipt = receipt.expect("the gateway runs");
                 waiting.push_back(("message.updated", message.clone(), receipt));
@@ -229,7 +229,11 @@ async fn check_messages(client: &Client, device: &str, kept: &[Value]) {
         let name = text(message, "message_id");
         let number: usize = name[1..].parse().expect("as the device named it");
         let edit = format!("message.updated {name}\"");
-        assert_eq!(shown.contains(&edit), number % EDITED == 0, "{shown}");
+        assert_eq!(
+            shown.contains(&edit),
+            number.is_multiple_of(EDITED),
+            "{shown}"
+        );
     }
 }
 

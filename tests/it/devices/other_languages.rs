@@ -28,7 +28,7 @@ async fn a_gateway_in_python_connects_sends_and_carries_out_a_command() {
     assert_eq!(told["command"], "group.info");
     let positions = told["positions"].as_array().unwrap();
     assert_eq!(positions.len(), 100);
-    assert!(positions.is_sorted_by_key(|position| position.as_u64()));
+    assert!(positions.is_sorted_by_key(Value::as_u64));
     assert_eq!(told["again"], positions[0], "the same event again");
     assert_eq!(told["closed"], 1000);
 

@@ -77,7 +77,7 @@ impl Gateway {
             "sec-websocket-protocol",
             "trunkline.v1".parse().expect("a header"),
         );
-        let socket = match soon("the upgrade is answered", connect_async(request)).await {
+        let socket = match soon("the upgrade is answered", Box::pin(connect_async(request))).await {
             Ok((socket, _)) => socket,
             Err(Error::Http(response)) => return Err(response.status().as_u16()),
             Err(error) => panic!("the engine cannot be reached: {error}"),
@@ -130,9 +130,8 @@ impl Gateway {
     /// Reads until the engine closes the connection, and answers the code that it gives.
     pub(crate) async fn closed(&mut self) -> Option<u16> {
         loop {
-            match self.receive().await? {
-                Message::Close(frame) => return frame.map(|frame| u16::from(frame.code)),
-                _ => {}
+            if let Message::Close(frame) = self.receive().await? {
+                return frame.map(|frame| u16::from(frame.code));
             }
         }
     }

@@ -213,7 +213,7 @@ async fn both_clients_come_in_inside_of_tls() {
     engine.send_sigterm().await;
     assert!(engine.ended().await.success());
     // Its HTTP is inside of TLS too, which the tests' own client does not speak: this one runs beside them.
-    let mut inside = Inside::start(&engine).await;
+    let mut inside = Inside::start(&engine);
     let port = inside.port().await.to_string();
     for (version, id) in ["311", "5"].into_iter().zip(&ids) {
         let authority = authority();
@@ -261,7 +261,7 @@ struct Inside {
 }
 
 impl Inside {
-    async fn start(engine: &Engine) -> Inside {
+    fn start(engine: &Engine) -> Inside {
         let (cert, key) = certificate::files();
         let mut child = program()
             .arg("serve")

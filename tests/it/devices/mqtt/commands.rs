@@ -19,20 +19,23 @@ fn command(first: u8, body: &[u8], level: u8) -> (Value, Option<u16>) {
         assert_eq!(payload[0], 0, "no properties");
         payload = &payload[1..];
     }
-    (serde_json::from_slice(payload).unwrap(), id)
+    (serde_json::from_slice(payload).expect("JSON"), id)
 }
 
 /// Waits for a command, and answers it.
 async fn carry_out(mqtt: &mut Mqtt, level: u8, result: Value) -> Value {
-    let (first, body) = mqtt.packet().await.unwrap();
+    let (first, body) = mqtt.packet().await.expect("a packet");
     let (command, id) = command(first, &body, level);
     if let Some(id) = id {
         mqtt.send(&[&[0x40, 2][..], &id.to_be_bytes()].concat())
             .await;
     }
     let mut answer = json!({ "id": command["id"] });
-    let members = answer.as_object_mut().unwrap();
-    members.extend(result.as_object().unwrap().clone());
+    let members = answer.as_object_mut().expect("an object");
+    let Value::Object(result) = result else {
+        panic!("a result is an object");
+    };
+    members.extend(result);
     let properties: Option<&[u8]> = (level == 5).then_some(&[]);
     let answer = answer.to_string();
     mqtt.send(&publish("results", 1, 77, properties, answer.as_bytes()))

@@ -19,8 +19,8 @@ fn nonsense(seed: u64) -> Vec<u8> {
     let mut bytes = vec![0; random.random_range(1..200)];
     random.fill(&mut bytes[..]);
     // Half of it looks like a CONNECT at first.
-    if seed % 2 == 0 {
-        let length = u8::try_from((bytes.len() - 1).min(127)).unwrap();
+    if seed.is_multiple_of(2) {
+        let length = u8::try_from((bytes.len() - 1).min(127)).expect("it is less");
         let head = [
             0x10,
             length,
