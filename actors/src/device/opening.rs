@@ -268,7 +268,7 @@ async fn raise(
     gateway: Option<&str>,
 ) -> Result<(OpenedDevice, OpenedDevice), OpenError> {
     let DeviceKey { tenant, device } = key;
-    let mut first = None;
+    let (mut before, mut own) = (None, None);
     for _ in 0..TRIES_MAX {
         let now = shared.clock.now();
         let opened = shared
@@ -278,7 +278,12 @@ async fn raise(
             .map_err(EngineError::from)?
             .ok_or(OpenError::NotFound)?;
         let fence = opened.fence;
-        let first = first.get_or_insert_with(|| opened.clone());
+        // What this one tried before was no session. But somebody else may have had one in between.
+        let before = match before.take() {
+            Some(known) if own == Some(opened.before_fence) => before.insert(known),
+            _ => before.insert(opened.clone()),
+        };
+        own = Some(fence.get());
         // Raising to the same fence is refused by nobody, because it may be said twice. But if it is there before this session has
         // said it, a control plane that was restored has given it out twice.
         let held = shared.logs.get(region).device_fence(tenant, device).await;
@@ -293,7 +298,7 @@ async fn raise(
             fence,
         };
         match region::write(&shared.regions, region, part).await {
-            Ok(()) => return Ok((opened, first.clone())),
+            Ok(()) => return Ok((opened, before.clone())),
             Err(WriteError::DeviceFenced { held, .. }) => shared.raise_lease(key, held).await?,
             Err(error) => return Err(EngineError::from(error).into()),
         }
