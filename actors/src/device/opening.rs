@@ -281,7 +281,7 @@ async fn raise(
         // What this one tried before was no session. But somebody else may have had one in between.
         let before = match before.take() {
             Some(known) if own == Some(opened.before_fence) => before.insert(known),
-            _ => before.insert(opened.clone()),
+            Some(_) | None => before.insert(opened.clone()),
         };
         own = Some(fence.get());
         // Raising to the same fence is refused by nobody, because it may be said twice. But if it is there before this session has
