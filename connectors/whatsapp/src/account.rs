@@ -8,7 +8,7 @@ mod notices;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
-use gateway::{Bytes, Ended, Gateway, RefusedBy, Report};
+use gateway::{Bytes, Ended, Gateway, RefusedBy};
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 use whatsapp_rust::{
@@ -17,6 +17,7 @@ use whatsapp_rust::{
     http::UreqHttpClient,
     pair_code::PairCodeOptions,
     transport::TokioWebSocketTransportFactory,
+    wacore::store::{Device, traits::DeviceStore as _},
 };
 
 use self::{
@@ -60,6 +61,9 @@ pub(crate) type Present = watch::Sender<Option<Arc<Client>>>;
 const AFTER_REFUSAL: Duration = Duration::from_secs(30);
 /// Before new codes are asked for.
 const BEFORE_PAIRING_ANEW: Duration = Duration::from_secs(1);
+/// Keys for sessions to come that the network holds at a time. With as many as a phone gives it they would be most of the account, which
+/// is written again and again; the network asks for new ones when few are left.
+const PRE_KEYS: usize = 128;
 /// How long the library may take to end.
 const LEAVE_WITHIN: Duration = Duration::from_secs(15);
 
@@ -183,7 +187,7 @@ async fn connect_again_and_again(
             offline(gateway, reason);
         }
         present.send_replace(None);
-        leave(bot, &ending, &mut next_turn).await;
+        leave(bot, &ending, &mut next_turn, vault).await;
         backend.close();
         match turn {
             Turn::Stopped => break,
@@ -204,9 +208,12 @@ async fn connect_again_and_again(
 
 /// Ends the library's client, which writes what it has not written yet, and lets the engine take what was told. Both wait for the
 /// engine, but not for ever.
-async fn leave(bot: BotHandle, ending: &Ending, turns: &mut mpsc::Receiver<Turn>) {
+async fn leave(bot: BotHandle, ending: &Ending, turns: &mut mpsc::Receiver<Turn>, vault: &Vault) {
     let left = async {
         bot.shutdown().await;
+        if let Err(why) = vault.keep_all().await {
+            warn!("the account's last changes are not kept: {why}");
+        }
         ending.tell().await;
         while turns.recv().await.is_some_and(|turn| turn != Turn::GivenUp) {}
     };
@@ -233,6 +240,7 @@ async fn start(
         Some(network) => TokioWebSocketTransportFactory::new().with_url(network),
         None => TokioWebSocketTransportFactory::new(),
     };
+    let code = pair_code(options, backend.load().await?.as_ref());
     let (notices, forwarder) = Notices::new();
     let ending = notices.ending();
     tokio::spawn(forwarder.run(gateway.clone(), backend.clone(), turns));
@@ -241,22 +249,50 @@ async fn start(
         .with_transport_factory(transport)
         .with_http_client(UreqHttpClient::new())
         .with_runtime(TokioRuntime)
+        .with_wanted_pre_key_count(PRE_KEYS)
         .with_inbound_durability_hook(Inbound::new(gateway.clone(), backend.clone()))
         .with_event_handler(notices);
     if options.network.is_some() {
         // A fixed version: asking for the present one goes to the real network.
         bot = bot.with_version((2, 3000, 0));
     }
-    if let Some(phone) = &options.phone {
-        bot = bot.with_pair_code(PairCodeOptions {
-            phone_number: phone.clone(),
-            ..PairCodeOptions::default()
-        });
+    if let Some(code) = code {
+        bot = bot.with_pair_code(code);
     }
     Ok((bot.build().await?.spawn(), ending))
+}
+
+/// The code to be typed in, if one is to be asked for. An account that is paired has no need of one.
+fn pair_code(options: &AccountOptions, account: Option<&Device>) -> Option<PairCodeOptions> {
+    let is_paired = account.is_some_and(|account| account.pn.is_some());
+    let phone = options.phone.clone().filter(|_| !is_paired)?;
+    Some(PairCodeOptions {
+        phone_number: phone,
+        ..PairCodeOptions::default()
+    })
 }
 
 /// How long the network asks to be left alone.
 fn pause(asked: Option<Duration>) -> Duration {
     asked.unwrap_or(AFTER_REFUSAL).max(AFTER_REFUSAL)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AccountOptions, Device, pair_code};
+
+    #[test]
+    fn a_code_is_asked_for_until_the_account_is_paired() {
+        let options = AccountOptions {
+            file: None,
+            phone: Some("15551234567".to_owned()),
+            network: None,
+        };
+        let mut account = Device::new();
+        assert!(pair_code(&options, None).is_some());
+        let code = pair_code(&options, Some(&account));
+        assert_eq!(code.map(|code| code.phone_number), options.phone);
+        account.pn = Some("15551234567:3@s.whatsapp.net".parse().unwrap());
+        assert!(pair_code(&options, Some(&account)).is_none());
+    }
 }

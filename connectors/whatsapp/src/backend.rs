@@ -69,6 +69,18 @@ impl VaultBackend {
         self.put_many(table, [(key, value)]).await
     }
 
+    /// Writes a row that may be forgotten if the power goes now.
+    fn put_later(&self, table: Table, key: impl AsRef<[u8]>, value: Vec<u8>) -> Result<()> {
+        let row = Row {
+            value,
+            at: unix_seconds(),
+        };
+        let key = (table, key.as_ref().to_vec());
+        self.change_later(|rows| {
+            rows.insert(key, row);
+        })
+    }
+
     async fn put_as<T: Serialize>(
         &self,
         table: Table,
@@ -122,10 +134,21 @@ impl VaultBackend {
     }
 
     async fn change<T>(&self, what: impl FnOnce(&mut Rows) -> T) -> Result<T> {
+        self.check_open()?;
+        self.vault.change(what).await.map_err(not_kept)
+    }
+
+    /// Changes what may be forgotten if the power goes now.
+    fn change_later<T>(&self, what: impl FnOnce(&mut Rows) -> T) -> Result<T> {
+        self.check_open()?;
+        Ok(self.vault.change_later(what))
+    }
+
+    fn check_open(&self) -> Result<()> {
         if self.is_closed.load(Ordering::Acquire) {
             return Err(not_kept(Arc::new(KeepError::Closed)));
         }
-        self.vault.change(what).await.map_err(not_kept)
+        Ok(())
     }
 }
 

@@ -33,7 +33,7 @@ struct Args {
     #[arg(long, env = "TRUNKLINE_DEVICE")]
     device: DeviceId,
     /// An API key with `devices:connect`.
-    #[arg(long, env = "TRUNKLINE_KEY", hide_env_values = true)]
+    #[arg(long, env = "TRUNKLINE_API_KEY", hide_env_values = true)]
     key: String,
     /// Pair this number (with country code, digits only) by a code that is typed in on the phone, besides the QR code.
     #[arg(long)]

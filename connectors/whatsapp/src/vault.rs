@@ -1,7 +1,7 @@
 //! All that is kept of one account: rows in memory, written as one compressed blob to wherever they are kept.
 //!
 //! A change is answered when it is kept, because a ratchet that is forgotten after it was used breaks sessions. Changes that come
-//! while one blob is being written share the next. Knows nothing of what rows mean.
+//! while one blob is being written share the next; so do those that nobody waits for. Knows nothing of what rows mean.
 
 mod blob;
 mod keep;
@@ -14,7 +14,7 @@ use std::{
 use tokio::sync::{Notify, watch};
 use tracing::{error, warn};
 
-pub(crate) use blob::{BLOB_BYTES_MAX, BadBlob};
+pub(crate) use blob::BadBlob;
 pub(crate) use keep::{Keep, KeepError};
 
 /// Kinds of rows. The numbers stand in blobs: they never change.
@@ -82,18 +82,45 @@ impl Table {
         Table::MessageSecrets,
     ];
 
-    /// Whether rows of this kind may be dropped, oldest first, when the blob has grown too large: the network gives them
-    /// again, or only convenience is lost.
-    fn is_spare(self) -> bool {
-        matches!(
-            self,
+    /// What it costs to drop rows of this kind.
+    fn loss(self) -> Loss {
+        match self {
             Table::SentMessages
-                | Table::MessageSecrets
-                | Table::GroupMetadata
-                | Table::DeviceLists
-                | Table::BaseKeys
-        )
+            | Table::MessageSecrets
+            | Table::GroupMetadata
+            | Table::DeviceLists
+            | Table::BaseKeys
+            // Before the keys: who is thought to have a key that is gone would not get the next one.
+            | Table::SenderKeyDevices => Loss::Convenience,
+            Table::Sessions | Table::SenderKeys => Loss::Repetition,
+            Table::Account
+            | Table::Identities
+            | Table::PreKeys
+            | Table::SignedPreKeys
+            | Table::SyncKeys
+            | Table::SyncVersions
+            | Table::MutationMacs
+            | Table::LidMappings
+            | Table::TrustTokens
+            | Table::PendingInbound => Loss::Account,
+        }
     }
+}
+
+/// What is lost with a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Loss {
+    /// The network gives it again, or it is missed by what is very old.
+    Convenience,
+    /// A session that has not been used for long is begun anew, and the next message of it has to be sent twice.
+    Repetition,
+    /// More than the account could do without: it is never dropped.
+    Account,
+}
+
+impl Loss {
+    /// Kinds of loss that can be borne, the smaller one first.
+    const BEARABLE: [Loss; 2] = [Loss::Convenience, Loss::Repetition];
 }
 
 /// One row.
@@ -154,7 +181,7 @@ impl Vault {
     pub(crate) async fn run(&self, keep: Keep) -> Arc<KeepError> {
         loop {
             self.inner.changed.notified().await;
-            let (change, blob) = self.blob();
+            let (change, blob) = self.blob(keep.bytes_max());
             match keep.save(blob).await {
                 Ok(()) => {
                     self.inner.kept.send_replace(Kept::UpTo(change));
@@ -193,30 +220,41 @@ impl Vault {
         &self,
         what: impl FnOnce(&mut Rows) -> T,
     ) -> Result<T, Arc<KeepError>> {
-        let (change, changed) = {
-            let mut state = self.state();
-            let changed = what(&mut state.rows);
-            state.change += 1;
-            (state.change, changed)
-        };
-        self.inner.changed.notify_one();
+        let changed = self.change_later(what);
+        self.keep_all().await?;
+        Ok(changed)
+    }
+
+    /// Changes rows, all at once. That is kept with the next change that is waited for: nothing breaks if it is forgotten.
+    pub(crate) fn change_later<T>(&self, what: impl FnOnce(&mut Rows) -> T) -> T {
+        let mut state = self.state();
+        state.change += 1;
+        what(&mut state.rows)
+    }
+
+    /// Waits until every change up to now is kept.
+    pub(crate) async fn keep_all(&self) -> Result<(), Arc<KeepError>> {
+        let change = self.state().change;
         let mut kept = self.inner.kept.subscribe();
         let is_known = |kept: &Kept| {
             matches!(kept, Kept::Failed(_)) || matches!(kept, Kept::UpTo(to) if *to >= change)
         };
+        if !is_known(&kept.borrow()) {
+            self.inner.changed.notify_one();
+        }
         match kept.wait_for(is_known).await.as_deref() {
-            Ok(Kept::UpTo(_)) => Ok(changed),
+            Ok(Kept::UpTo(_)) => Ok(()),
             Ok(Kept::Failed(refused)) => Err(Arc::clone(refused)),
             Err(_closed) => Err(Arc::new(KeepError::Closed)),
         }
     }
 
     /// Everything as one blob, and the last change that is in it. What can be spared goes if it is too large.
-    fn blob(&self) -> (u64, Vec<u8>) {
+    fn blob(&self, bytes_max: usize) -> (u64, Vec<u8>) {
         let mut state = self.state();
         loop {
             let blob = blob::write(&state.rows);
-            if blob.len() <= BLOB_BYTES_MAX || !spare(&mut state.rows) {
+            if blob.len() <= bytes_max || !spare(&mut state.rows) {
                 return (state.change, blob);
             }
         }
@@ -230,11 +268,16 @@ impl Vault {
     }
 }
 
-/// Drops the older half of the rows that can be spared. False if there are none.
+/// Drops the older half of the rows whose loss is the smallest. False if there is nothing that may be dropped.
 fn spare(rows: &mut Rows) -> bool {
+    let mut losses = Loss::BEARABLE.into_iter();
+    losses.any(|loss| spare_half(rows, loss))
+}
+
+fn spare_half(rows: &mut Rows, loss: Loss) -> bool {
     let mut ages: Vec<i64> = rows
         .iter()
-        .filter(|((table, _), _)| table.is_spare())
+        .filter(|((table, _), _)| table.loss() == loss)
         .map(|(_, row)| row.at)
         .collect();
     if ages.is_empty() {
@@ -243,82 +286,14 @@ fn spare(rows: &mut Rows) -> bool {
     ages.sort_unstable();
     let last = ages[(ages.len() - 1) / 2];
     let before = rows.len();
-    rows.retain(|(table, _), row| !table.is_spare() || row.at > last);
+    rows.retain(|(table, _), row| table.loss() != loss || row.at > last);
     warn!(
         dropped = before - rows.len(),
-        "the account's blob has grown too large: older rows that the network can do without are dropped"
+        loss = ?loss,
+        "the account has grown too large to be kept: its oldest rows that it can do without are dropped"
     );
     true
 }
 
 #[cfg(test)]
-mod tests {
-    use super::{Keep, Row, Table, Vault, blob};
-
-    fn row(value: &[u8], at: i64) -> Row {
-        Row {
-            value: value.to_vec(),
-            at,
-        }
-    }
-
-    #[tokio::test]
-    async fn what_was_answered_is_there_after_a_restart() {
-        let folder = tempfile::tempdir().unwrap();
-        let keep = Keep::file(folder.path().join("account"));
-        let vault = Vault::open(None).unwrap();
-        let writer = tokio::spawn({
-            let (vault, keep) = (vault.clone(), keep.clone());
-            async move { vault.run(keep).await }
-        });
-        for at in 0..20_u8 {
-            let change = |rows: &mut super::Rows| {
-                rows.insert((Table::Sessions, vec![at]), row(&[at; 100], 1));
-            };
-            vault.change(change).await.unwrap();
-        }
-        writer.abort();
-        let kept = keep.load().await.unwrap();
-        let again = Vault::open(kept.as_deref()).unwrap();
-        assert_eq!(again.scan(Table::Sessions, b"").len(), 20);
-        assert_eq!(again.get(Table::Sessions, &[7]), Some(vec![7; 100]));
-        assert_eq!(again.get(Table::Identities, &[7]), None);
-    }
-
-    #[test]
-    fn a_blob_that_is_too_large_gives_up_what_can_be_spared_and_nothing_else() {
-        let vault = Vault::open(None).unwrap();
-        let mut noise = 1_u64;
-        let mut bytes = |length: usize| -> Vec<u8> {
-            std::iter::repeat_with(|| {
-                noise = noise
-                    .wrapping_mul(6_364_136_223_846_793_005)
-                    .wrapping_add(1);
-                noise.to_be_bytes()[0]
-            })
-            .take(length)
-            .collect()
-        };
-        {
-            let mut state = vault.state();
-            for no in 0..400_i64 {
-                let key = no.to_be_bytes().to_vec();
-                let secret = row(&bytes(4096), no);
-                state
-                    .rows
-                    .insert((Table::SentMessages, key.clone()), secret);
-                state
-                    .rows
-                    .insert((Table::Sessions, key), row(&bytes(500), no));
-            }
-        }
-        let (_, blob) = vault.blob();
-        assert!(blob.len() <= super::BLOB_BYTES_MAX);
-        let rows = blob::read(&blob).unwrap();
-        let of = |wanted: Table| rows.keys().filter(move |(table, _)| *table == wanted);
-        assert_eq!(of(Table::Sessions).count(), 400);
-        let newest = 399_i64.to_be_bytes().to_vec();
-        assert!(rows.contains_key(&(Table::SentMessages, newest)));
-        assert!(of(Table::SentMessages).count() < 400);
-    }
-}
+mod tests;

@@ -191,7 +191,7 @@ impl Forwarder {
                 self.pairing(gateway, what);
             }
             Event::PairingCodeError(failed) => {
-                warn!("there is no code to type in: {}", failed.error)
+                warn!("there is no code to type in: {}", failed.error);
             }
             Event::PairError(failed) => warn!("the account is not paired: {}", failed.error),
             Event::PairSuccess(_) => info!("the account is paired"),
@@ -222,7 +222,11 @@ impl Forwarder {
             }
             Event::ConnectFailure(failure) => {
                 warn!("the network refuses the account: {:?}", failure.reason);
-                return Some(Turn::Refused("refused", pause(None)));
+                if !failure.reason.should_reconnect() {
+                    return Some(Turn::Refused("refused", pause(None)));
+                }
+                // The library tries again by itself.
+                offline(gateway, "refused");
             }
             _ => {}
         }
@@ -280,3 +284,6 @@ fn told_by(addresses: &VaultBackend, event: &Event) -> Vec<Told> {
         _ => Vec::new(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -26,7 +26,8 @@ impl MsgSecretStore for VaultBackend {
     async fn put_msg_secrets(&self, entries: Vec<MsgSecretEntry>) -> Result<usize> {
         let count = entries.len();
         let at = unix_seconds();
-        self.change(|rows| {
+        // Not waited for: the session that the message belongs to is written next.
+        self.change_later(|rows| {
             for entry in entries {
                 let key = joined(&[&entry.chat, &entry.sender, &entry.msg_id]);
                 let key = (Table::MessageSecrets, key);
@@ -46,8 +47,7 @@ impl MsgSecretStore for VaultBackend {
                 rows.insert(key, Row { value, at });
             }
             Ok(count)
-        })
-        .await?
+        })?
     }
 
     async fn get_msg_secret(

@@ -1,4 +1,6 @@
 //! What the network's own clients keep beside keys: names, devices, groups, tokens, and messages that wait.
+//!
+//! What the network gives again is not waited for, nor is the end of a message's waiting: the engine knows a message that comes twice.
 
 use async_trait::async_trait;
 use whatsapp_rust::wacore::store::{
@@ -85,7 +87,7 @@ impl ProtocolStore for VaultBackend {
 
     async fn save_base_key(&self, address: &str, message_id: &str, base_key: &[u8]) -> Result<()> {
         let key = joined(&[address, message_id]);
-        self.put(Table::BaseKeys, key, base_key.to_vec()).await
+        self.put_later(Table::BaseKeys, key, base_key.to_vec())
     }
 
     async fn has_same_base_key(
@@ -104,15 +106,14 @@ impl ProtocolStore for VaultBackend {
     }
 
     async fn update_device_list(&self, record: DeviceListRecord) -> Result<()> {
-        self.put_as(Table::DeviceLists, &record.user, &record).await
+        self.put_later(Table::DeviceLists, &record.user, to_json(&record)?)
     }
 
     async fn update_device_lists(&self, records: Vec<DeviceListRecord>) -> Result<()> {
-        let rows: Result<Vec<_>> = records
-            .iter()
-            .map(|record| Ok((record.user.clone().into_bytes(), to_json(record)?)))
-            .collect();
-        self.put_many(Table::DeviceLists, rows?).await
+        for record in &records {
+            self.put_later(Table::DeviceLists, &record.user, to_json(record)?)?;
+        }
+        Ok(())
     }
 
     async fn get_devices(&self, user: &str) -> Result<Option<DeviceListRecord>> {
@@ -128,8 +129,7 @@ impl ProtocolStore for VaultBackend {
     }
 
     async fn put_group_metadata(&self, group_jid: &str, blob: &[u8]) -> Result<()> {
-        self.put(Table::GroupMetadata, group_jid, blob.to_vec())
-            .await
+        self.put_later(Table::GroupMetadata, group_jid, blob.to_vec())
     }
 
     async fn delete_group_metadata(&self, group_jid: &str) -> Result<()> {
@@ -215,12 +215,12 @@ impl ProtocolStore for VaultBackend {
         payload: &[u8],
     ) -> Result<()> {
         let key = joined(&[chat_jid, message_id]);
-        self.put(Table::SentMessages, key, payload.to_vec()).await
+        self.put_later(Table::SentMessages, key, payload.to_vec())
     }
 
     async fn take_sent_message(&self, chat_jid: &str, message_id: &str) -> Result<Option<Vec<u8>>> {
         let key = (Table::SentMessages, joined(&[chat_jid, message_id]));
-        let taken = self.change(|rows| rows.remove(&key)).await?;
+        let taken = self.change_later(|rows| rows.remove(&key))?;
         Ok(taken.map(|row| row.value))
     }
 
@@ -250,8 +250,10 @@ impl ProtocolStore for VaultBackend {
     }
 
     async fn delete_pending_inbound(&self, chat: &str, sender: &str, id: &str) -> Result<()> {
-        self.remove(Table::PendingInbound, joined(&[chat, sender, id]))
-            .await
+        let key = (Table::PendingInbound, joined(&[chat, sender, id]));
+        self.change_later(|rows| {
+            rows.remove(&key);
+        })
     }
 
     async fn delete_expired_pending_inbound(&self, cutoff_timestamp: i64) -> Result<u32> {
@@ -270,13 +272,12 @@ impl ProtocolStore for VaultBackend {
     }
 
     async fn delete_pending_inbound_batch(&self, keys: &[PendingInboundKey<'_>]) -> Result<()> {
-        self.change(|rows| {
+        self.change_later(|rows| {
             for key in keys {
                 let key = joined(&[key.chat, key.sender, key.id]);
                 rows.remove(&(Table::PendingInbound, key));
             }
         })
-        .await
     }
 }
 

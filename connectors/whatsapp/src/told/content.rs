@@ -6,6 +6,8 @@ use whatsapp_rust::{proto_helpers::MessageExt as _, waproto::whatsapp as wa};
 
 /// The largest object of the network's own that is told; the rest of an event's data has room beside it.
 const OWN_BYTES_MAX: usize = 192 * 1024;
+/// The deepest object of the network's own that is told: answers to answers to answers. The engine takes no JSON that is much deeper.
+const OWN_DEPTH_MAX: usize = 48;
 
 /// Whether a message says nothing: keys for a group's later messages, for example.
 pub(super) fn is_silent(message: &wa::Message) -> bool {
@@ -34,9 +36,27 @@ pub(super) fn describe(message: &wa::Message, data: &mut Value) {
         let to = reaction.key.as_option().and_then(|key| key.id.clone());
         data["reaction"] = json!({"to": to, "emoji": reaction.text.clone().unwrap_or_default()});
     }
-    let own = json!(message);
-    if own.to_string().len() <= OWN_BYTES_MAX {
+    let mut own = json!(message);
+    let depth = prune(&mut own);
+    if depth <= OWN_DEPTH_MAX && own.to_string().len() <= OWN_BYTES_MAX {
         data["message"] = own;
+    }
+}
+
+/// Drops what is not there: the network's own object has hundreds of members, of which a message has a few. Answers how deep it is.
+fn prune(value: &mut Value) -> usize {
+    match value {
+        Value::Object(members) => {
+            let depth = members.values_mut().map(prune).max();
+            members.retain(|_, member| match member {
+                Value::Null => false,
+                Value::Array(items) => !items.is_empty(),
+                Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Object(_) => true,
+            });
+            1 + depth.unwrap_or(0)
+        }
+        Value::Array(items) => 1 + items.iter_mut().map(prune).max().unwrap_or(0),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => 0,
     }
 }
 

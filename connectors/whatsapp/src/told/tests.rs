@@ -1,5 +1,6 @@
 use std::sync::Arc;
 
+use domain::device::frame::FromGateway;
 use serde_json::{Value, json};
 use whatsapp_rust::{
     Jid,
@@ -54,7 +55,7 @@ fn told_of(source: MessageSource, message: wa::Message) -> Option<Told> {
         .message(Arc::new(message))
         .info(Arc::new(info))
         .build();
-    message(&Known, &inbound)
+    super::message(&Known, &inbound)
 }
 
 fn text(text: &str) -> wa::Message {
@@ -174,6 +175,39 @@ fn a_message_that_is_too_large_is_told_without_the_networks_own_object() {
     let told = told_of(from(ADA, ADA), text(&"long ".repeat(40_000))).unwrap();
     assert_eq!(told.data.get("message"), None);
     assert_eq!(told.data["text"].as_str().map(str::len), Some(200_000));
+}
+
+#[test]
+fn an_answer_to_many_answers_is_told_without_the_networks_own_object() {
+    let answer = |to: wa::Message| wa::Message {
+        extended_text_message: MessageField::some(wa::message::ExtendedTextMessage {
+            text: Some("yes".to_owned()),
+            context_info: MessageField::some(wa::ContextInfo {
+                stanza_id: Some("B1".to_owned()),
+                quoted_message: MessageField::some(to),
+                ..Default::default()
+            }),
+            ..Default::default()
+        }),
+        ..wa::Message::default()
+    };
+    let after = |answers| (0..answers).fold(text("hello"), |message, _| answer(message));
+    let few = told_of(from(ADA, ADA), after(3)).unwrap();
+    assert!(few.data.get("message").is_some());
+    let many = told_of(from(ADA, ADA), after(30)).unwrap();
+    assert_eq!(many.data.get("message"), None);
+    assert_eq!(
+        (many.data["text"].as_str(), many.data["reply_to"].as_str()),
+        (Some("yes"), Some("B1"))
+    );
+    for answers in 0..30 {
+        let event = told_of(from(ADA, ADA), after(answers)).unwrap().event();
+        let frame = FromGateway::Event(event).write();
+        assert!(
+            FromGateway::parse(&frame.into()).is_ok(),
+            "{answers} answers"
+        );
+    }
 }
 
 #[test]

@@ -6,8 +6,6 @@ use flate2::{Compression, read::ZlibDecoder, write::ZlibEncoder};
 
 use super::{Row, Rows, Table};
 
-/// What the engine takes of a device's credentials.
-pub(crate) const BLOB_BYTES_MAX: usize = 1024 * 1024;
 /// What a blob may hold when it is inflated.
 const ROWS_BYTES_MAX: u64 = 64 * 1024 * 1024;
 const VERSION: u8 = 1;

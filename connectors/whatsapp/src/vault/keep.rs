@@ -48,6 +48,10 @@ pub(crate) enum KeepError {
 
 /// Between two attempts to reach the engine, or to write to a disk that is full.
 const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+/// What the engine takes of a device's credentials.
+const ENGINE_BYTES_MAX: usize = 1024 * 1024;
+/// What is written into a file: far less than what is read from one, which is larger when it is inflated.
+const FILE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// The lowest status that is the engine's own trouble and not this request's.
 const SERVER_ERROR: u16 = 500;
 
@@ -55,6 +59,14 @@ impl Keep {
     /// A file, made when there is something to keep.
     pub(crate) fn file(path: PathBuf) -> Keep {
         Keep::File(path)
+    }
+
+    /// The largest blob that it takes.
+    pub(crate) fn bytes_max(&self) -> usize {
+        match self {
+            Keep::File(_) => FILE_BYTES_MAX,
+            Keep::Engine(_) => ENGINE_BYTES_MAX,
+        }
     }
 
     /// What is kept.

@@ -10,11 +10,23 @@ pub(crate) struct Connector {
 impl Connector {
     /// Starts it for a device of the engine at this address.
     pub(crate) fn start(engine: &str, device: &str, key: &str, network: &str) -> Connector {
+        Connector::start_with(&[], engine, device, key, network)
+    }
+
+    /// Starts it with more arguments.
+    pub(crate) fn start_with(
+        more: &[&str],
+        engine: &str,
+        device: &str,
+        key: &str,
+        network: &str,
+    ) -> Connector {
         let mut command = Command::new(env!("CARGO_BIN_EXE_whatsapp"));
         let level = std::env::var("TEST_LOG").unwrap_or_else(|_unset| "off".to_owned());
         command
             .args(["--engine", engine, "--device", device, "--key", key])
             .args(["--network-url", network])
+            .args(more)
             .env("LOG_LEVEL", level);
         Connector {
             program: Program::start(&mut command),

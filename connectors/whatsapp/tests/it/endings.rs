@@ -25,6 +25,31 @@ async fn an_account_that_was_unlinked_is_forgotten_and_can_be_paired_anew() {
 }
 
 #[tokio::test]
+async fn an_account_that_is_banned_for_a_while_says_so_and_waits() {
+    let (engine, network, connector) = paired().await;
+    let ban = NodeBuilder::new("failure")
+        .attr("reason", "402")
+        .attr("code", "101")
+        .attr("expire", "21600");
+    network.refuse(ban.build());
+    engine
+        .frame(|frame| frame["state"] == "offline" && frame["reason"] == "banned")
+        .await;
+    assert!(connector.terminate().await.success());
+}
+
+#[tokio::test]
+async fn a_network_that_is_out_of_service_is_tried_again() {
+    let (engine, network, connector) = paired().await;
+    network.refuse(NodeBuilder::new("failure").attr("reason", "503").build());
+    engine
+        .frame(|frame| frame["state"] == "offline" && frame["reason"] == "refused")
+        .await;
+    engine.state("connected", 2).await;
+    drop(connector);
+}
+
+#[tokio::test]
 async fn another_client_that_takes_the_accounts_place_ends_the_connector() {
     let (engine, network, connector) = paired().await;
     let conflict = NodeBuilder::new("conflict")

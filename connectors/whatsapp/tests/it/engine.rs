@@ -113,6 +113,11 @@ impl Engine {
         events.cloned().collect()
     }
 
+    /// Whether the device's gateway has kept anything here.
+    pub(crate) fn has_credentials(&self) -> bool {
+        self.shared.state().credentials.is_some()
+    }
+
     /// From now on no event is durable, until they are taken again.
     pub(crate) fn hold_acks(&self) {
         self.shared.state().holds_acks = true;

@@ -1,12 +1,18 @@
 //! Messages both ways, receipts, groups and settings.
 
 use serde_json::json;
-use whatsapp_rust::{NodeBuilder, proto_helpers::MessageExt as _, wacore_binary::Node};
+use whatsapp_rust::{
+    NodeBuilder,
+    buffa::MessageField,
+    proto_helpers::{MessageBuilderExt as _, MessageExt as _},
+    wacore_binary::Node,
+    waproto::whatsapp as wa,
+};
 
 use crate::{
     connector::Connector,
     engine::DEVICE,
-    network::{attr, child},
+    network::{NUMBER, attr, child},
     pairing::{ADA, paired},
 };
 
@@ -138,6 +144,17 @@ async fn groups_and_settings_are_asked_for_and_changed() {
         group["data"]["admins"],
         json!(["491510000002@s.whatsapp.net"])
     );
+    let args = json!({
+        "group": "120363000000000001@g.us", "participants": ["491510000003@s.whatsapp.net"],
+    });
+    let person = json!([{"jid": "491510000003@s.whatsapp.net", "status": "200"}]);
+    for name in ["group.participants.add", "group.participants.remove"] {
+        let changed = engine.command(name, name, &args).await;
+        assert_eq!(changed["data"]["participants"], person, "{changed}");
+    }
+    let args = json!({"subject": "Crew", "participants": ["491510000002@s.whatsapp.net"]});
+    let made = engine.command("cmd_made", "group.create", &args).await;
+    assert_eq!(made["data"]["subject"], "Crew", "{made}");
     let set = engine
         .command("cmd_2", "privacy.set", &json!({"lastSeen": "none"}))
         .await;
@@ -150,5 +167,49 @@ async fn groups_and_settings_are_asked_for_and_changed() {
         .await;
     assert_eq!(wrong["error"]["code"], "invalid_field", "{wrong}");
     assert!(network.has_sent(|node| child(node, "privacy").is_some()));
+    drop(connector);
+}
+
+#[tokio::test]
+async fn older_messages_are_asked_of_the_phone_and_told_when_they_come() {
+    let (engine, network, connector) = paired().await;
+    let chat = "491510000002@s.whatsapp.net";
+    let args = json!({"chat": chat, "before": {"id": "A1", "at": "2025-10-09T08:53:20Z"}});
+    let asked = engine.command("cmd_1", "history.sync", &args).await;
+    assert_eq!(asked["data"]["chats"], json!([chat]), "{asked}");
+    let stanza = network
+        .sent(|node| node.tag == "message" && attr(node, "category") == "peer")
+        .await;
+    let request = network.read(NUMBER, &stanza).await.protocol_message;
+    let request = &request.peer_data_operation_request_message;
+    let request = &request.history_sync_on_demand_request;
+    assert_eq!(request.oldest_msg_id.as_deref(), Some("A1"));
+    assert_eq!(request.oldest_msg_timestamp_ms, Some(1_760_000_000_000));
+    let older = wa::WebMessageInfo {
+        key: MessageField::some(wa::MessageKey {
+            remote_jid: Some(chat.to_owned()),
+            from_me: Some(false),
+            id: Some("A0".to_owned()),
+            ..Default::default()
+        }),
+        message: MessageField::some(wa::Message::text("long ago")),
+        message_timestamp: Some(1_750_000_000),
+        ..Default::default()
+    };
+    network.share_history(chat, older).await;
+    let told = engine.event("message.received").await;
+    assert_eq!(
+        told["key"],
+        json!({"chat": chat, "sender": chat, "id": "A0"})
+    );
+    assert_eq!(told["data"]["is_history"], true);
+    drop(connector);
+}
+
+#[tokio::test]
+async fn history_without_a_place_to_begin_at_is_refused() {
+    let (engine, _network, connector) = paired().await;
+    let refused = engine.command("cmd_1", "history.sync", &json!({})).await;
+    assert_eq!(refused["error"]["code"], "no_anchor", "{refused}");
     drop(connector);
 }

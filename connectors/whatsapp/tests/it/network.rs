@@ -5,6 +5,7 @@
 mod answers;
 mod nodes;
 mod peer;
+mod phone;
 mod wire;
 
 use std::{
@@ -12,19 +13,11 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use base64::{Engine as _, prelude::BASE64_STANDARD};
-use hmac::{Hmac, KeyInit as _, Mac as _};
-use sha2::Sha256;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{mpsc, watch},
 };
-use whatsapp_rust::{
-    NodeBuilder,
-    buffa::{Message as _, MessageField},
-    wacore_binary::Node,
-    waproto::whatsapp as wa,
-};
+use whatsapp_rust::{NodeBuilder, wacore_binary::Node, waproto::whatsapp as wa};
 
 pub(crate) use self::nodes::{attr, child};
 use self::{
@@ -54,8 +47,12 @@ struct Shared {
 #[derive(Default)]
 struct State {
     is_paired: bool,
+    /// What the next login is answered with, if it is not let in.
+    refusal: Option<Node>,
     /// The keys that the connector has uploaded last.
     upload: Option<Node>,
+    /// How many of its keys for one session each were given away.
+    given_keys: usize,
     /// Everybody's phones, by number.
     peers: BTreeMap<String, Peer>,
     privacy: BTreeMap<String, String>,
@@ -107,32 +104,6 @@ impl Network {
         format!("ws://127.0.0.1:{}/ws/chat", self.port)
     }
 
-    /// The account's phone scans a QR code.
-    pub(crate) async fn scan(&self, qr: &str) {
-        let parts: Vec<&str> = qr.split(',').collect();
-        let decoded = |part: usize| BASE64_STANDARD.decode(parts[part]).expect("base64");
-        let identity = {
-            let mut state = self.shared.state();
-            state.is_paired = true;
-            // What an earlier pairing has brought is not meant.
-            state.received.clear();
-            device_identity(&state.peers[NUMBER], &decoded(2), &decoded(3))
-        };
-        let success = NodeBuilder::new("pair-success").children([
-            NodeBuilder::new("device-identity").bytes(identity).build(),
-            NodeBuilder::new("platform").attr("name", "android").build(),
-            NodeBuilder::new("device")
-                .attr("jid", format!("{NUMBER}:7@{SERVER}"))
-                .attr("lid", format!("9{NUMBER}:7@lid"))
-                .build(),
-        ]);
-        self.send(iq("set", "pair", [success.build()]));
-        self.sent(|node| child(node, "pair-device-sign").is_some())
-            .await;
-        self.send(NodeBuilder::new("stream:error").attr("code", "515").build());
-        self.cut();
-    }
-
     /// Sends a stanza to the client that is there.
     pub(crate) fn send(&self, node: Node) {
         if let Some(client) = &self.shared.state().client {
@@ -153,31 +124,40 @@ impl Network {
         self.cut();
     }
 
+    /// Ends the connection, and answers the next login with this.
+    pub(crate) fn refuse(&self, failure: Node) {
+        self.shared.state().refusal = Some(failure);
+        self.cut();
+    }
+
     /// Somebody writes to the account.
     pub(crate) async fn say(&self, number: &str, id: &str, text: &str) {
         let message = wa::Message {
             conversation: Some(text.to_owned()),
             ..Default::default()
         };
-        self.uploaded().await;
-        let (mut peer, upload) = {
+        let stanza = self.encrypted(number, id, &message).await;
+        self.deliver(stanza.attr("type", "text").attr("notify", "Ada").build());
+    }
+
+    /// A message of somebody to the connector.
+    async fn encrypted(&self, number: &str, id: &str, message: &wa::Message) -> NodeBuilder {
+        self.until(|state| state.upload.as_ref().map(|_| ())).await;
+        let (mut peer, upload, nth_key) = {
             let mut state = self.shared.state();
             let upload = state.upload.clone().expect("keys were uploaded");
-            (state.peers.remove(number).expect("somebody known"), upload)
+            state.given_keys += 1;
+            let peer = state.peers.remove(number).expect("somebody known");
+            (peer, upload, state.given_keys - 1)
         };
-        let enc = peer
-            .encrypt(&upload, &message)
-            .await
-            .expect("it can be encrypted");
+        let enc = peer.encrypt(&upload, nth_key, message).await;
         let stanza = NodeBuilder::new("message")
             .attr("from", peer.jid())
             .attr("id", id)
             .attr("t", "1760000000")
-            .attr("type", "text")
-            .attr("notify", "Ada")
-            .children([enc]);
+            .children([enc.expect("it can be encrypted")]);
         self.shared.state().peers.insert(number.to_owned(), peer);
-        self.deliver(stanza.build());
+        stanza
     }
 
     /// Sends a stanza, and again after each login until it is acknowledged.
@@ -221,10 +201,6 @@ impl Network {
             .await;
     }
 
-    async fn uploaded(&self) {
-        self.until(|state| state.upload.as_ref().map(|_| ())).await;
-    }
-
     async fn until<T>(&self, found: impl Fn(&State) -> Option<T>) -> T {
         let mut news = self.shared.news.subscribe();
         loop {
@@ -260,10 +236,11 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
 async fn serve(stream: TcpStream, shared: &Shared) -> anyhow::Result<()> {
     let mut wire = Wire::accept(stream, &shared.identity).await?;
     let (sender, mut orders) = mpsc::unbounded_channel();
-    let (is_login, is_paired) = {
+    let (is_login, is_paired, refusal) = {
         let mut state = shared.state();
         state.client = Some(sender);
-        (wire.login.username.is_some(), state.is_paired)
+        let is_login = wire.login.username.is_some();
+        (is_login, state.is_paired, state.refusal.take())
     };
     let first = match (is_login, is_paired) {
         (false, _) => {
@@ -279,10 +256,12 @@ async fn serve(stream: TcpStream, shared: &Shared) -> anyhow::Result<()> {
             )
         }
         (true, false) => NodeBuilder::new("failure").attr("reason", "401").build(),
-        (true, true) => NodeBuilder::new("success")
-            .attr("t", "1760000000")
-            .attr("lid", format!("9{NUMBER}:7@lid"))
-            .build(),
+        (true, true) => refusal.unwrap_or_else(|| {
+            NodeBuilder::new("success")
+                .attr("t", "1760000000")
+                .attr("lid", format!("9{NUMBER}:7@lid"))
+                .build()
+        }),
     };
     wire.send(&first).await?;
     loop {
@@ -347,35 +326,4 @@ fn waiting(state: &State) -> Vec<Node> {
             .build(),
     );
     nodes
-}
-
-/// The phone's word for a device with this identity key, sealed with the secret of its QR code.
-fn device_identity(phone: &Peer, identity: &[u8], secret: &[u8]) -> Vec<u8> {
-    let details = wa::ADVDeviceIdentity {
-        raw_id: Some(1),
-        timestamp: Some(1),
-        key_index: Some(1),
-        ..Default::default()
-    };
-    let details = details.encode_to_vec();
-    let signed = [&[6, 0], details.as_slice(), identity].concat();
-    let key = phone.identity();
-    let signature = key
-        .private_key
-        .calculate_signature(&signed, &mut rand::rng());
-    let signed = wa::ADVSignedDeviceIdentity {
-        details: Some(details),
-        account_signature_key: Some(key.public_key.public_key_bytes().to_vec()),
-        account_signature: Some(signature.expect("the key is valid").to_vec()),
-        ..Default::default()
-    };
-    let signed = signed.encode_to_vec();
-    let mut mac = Hmac::<Sha256>::new_from_slice(secret).expect("any length will do");
-    mac.update(&signed);
-    let sealed = wa::ADVSignedDeviceIdentityHMAC {
-        hmac: Some(mac.finalize().into_bytes().to_vec()),
-        details: Some(signed),
-        ..Default::default()
-    };
-    sealed.encode_to_vec()
 }

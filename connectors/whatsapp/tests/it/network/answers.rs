@@ -11,6 +11,8 @@ pub(super) fn answer(asked: &Node, state: &mut State) -> Vec<Node> {
         "usync" => users(asked, state),
         "privacy" => privacy(asked, state),
         "w:g2" => group(asked),
+        "w:sync:app:state" => shared_state(asked),
+        "md" => link_code(asked),
         _ => Vec::new(),
     }
 }
@@ -21,6 +23,7 @@ fn keys(asked: &Node, state: &mut State) -> Vec<Node> {
     }
     if child(asked, "list").is_some() {
         state.upload = Some(asked.clone());
+        state.given_keys = 0;
     }
     let Some(wanted) = child(asked, "key") else {
         return Vec::new();
@@ -74,8 +77,41 @@ fn privacy(asked: &Node, state: &mut State) -> Vec<Node> {
     ]
 }
 
-/// One group, whichever is asked for.
+/// The state that all devices of the account share: nothing has changed in any of its parts.
+fn shared_state(asked: &Node) -> Vec<Node> {
+    let parts = child(asked, "sync").map(children).unwrap_or_default();
+    let same = parts.iter().map(|part| {
+        NodeBuilder::new("collection")
+            .attr("name", attr(part, "name"))
+            .build()
+    });
+    vec![
+        NodeBuilder::new("sync")
+            .children(same.collect::<Vec<_>>())
+            .build(),
+    ]
+}
+
+/// The beginning of a pairing by a code that is typed in.
+fn link_code(asked: &Node) -> Vec<Node> {
+    let begins = child(asked, "link_code_companion_reg");
+    let named = begins.map(|_| {
+        NodeBuilder::new("link_code_pairing_ref")
+            .bytes(b"ref".to_vec())
+            .build()
+    });
+    vec![
+        NodeBuilder::new("link_code_companion_reg")
+            .children(named)
+            .build(),
+    ]
+}
+
+/// One group, whichever is asked for; changes of who is in it are made as they are asked for.
 fn group(asked: &Node) -> Vec<Node> {
+    if let Some(change) = child(asked, "add").or_else(|| child(asked, "remove")) {
+        return vec![change.clone()];
+    }
     let group = NodeBuilder::new("group")
         .attr("id", attr(asked, "to").trim_end_matches("@g.us"))
         .attr("subject", "Crew")

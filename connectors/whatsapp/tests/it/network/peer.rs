@@ -63,6 +63,11 @@ impl Peer {
         &self.device.identity_key
     }
 
+    /// The connector has other keys than before.
+    pub(super) fn forget_connector(&mut self) {
+        self.is_acquainted = false;
+    }
+
     /// What the network gives to those who want to write to this peer.
     pub(super) fn bundle(&self, jid: &str) -> Node {
         let id = |id: u32| {
@@ -102,6 +107,7 @@ impl Peer {
     pub(super) async fn encrypt(
         &mut self,
         upload: &Node,
+        nth_key: usize,
         message: &wa::Message,
     ) -> anyhow::Result<Node> {
         let address = connector();
@@ -110,7 +116,7 @@ impl Peer {
                 &address,
                 &mut self.stores.session_store,
                 &mut self.stores.identity_store,
-                &bundle_of(upload)?,
+                &bundle_of(upload, nth_key)?,
                 &mut rand::rng(),
                 UsePQRatchet::No,
             )
@@ -180,8 +186,8 @@ fn connector() -> ProtocolAddress {
     ProtocolAddress::new("connector", 0.into())
 }
 
-/// The keys that the connector has uploaded, with the first of those for one session.
-fn bundle_of(upload: &Node) -> anyhow::Result<PreKeyBundle> {
+/// The keys that the connector has uploaded, with one of those for one session each.
+fn bundle_of(upload: &Node, nth_key: usize) -> anyhow::Result<PreKeyBundle> {
     let named = |parent: &Node, tag: &str| -> anyhow::Result<Vec<u8>> {
         let found = child(parent, tag).with_context(|| format!("no <{tag}>"))?;
         Ok(bytes_of(found).to_vec())
@@ -196,8 +202,8 @@ fn bundle_of(upload: &Node) -> anyhow::Result<PreKeyBundle> {
         .try_into()
         .ok()
         .context("a registration has four bytes")?;
-    let first = child(upload, "list").and_then(|list| children(list).first());
-    let (pre_key, public) = key_of(first.context("no key for a session")?)?;
+    let one = child(upload, "list").and_then(|list| children(list).get(nth_key));
+    let (pre_key, public) = key_of(one.context("no key for a session")?)?;
     let signed = child(upload, "skey").context("no signed key")?;
     let (signed_id, signed_public) = key_of(signed)?;
     Ok(PreKeyBundle::new(
