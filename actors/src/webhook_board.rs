@@ -9,6 +9,7 @@ use std::collections::{HashMap, hash_map::Entry};
 use domain::{
     ids::{TenantId, WebhookId},
     position::Position,
+    webhook::Webhook,
 };
 use parking_lot::Mutex;
 use store::log::WebhookNo;
@@ -22,6 +23,22 @@ pub struct WebhookKey {
     pub no: WebhookNo,
     /// Its public name.
     pub id: WebhookId,
+}
+
+impl WebhookKey {
+    /// The webhook of that tenant with that number and that name.
+    pub fn new(tenant: TenantId, no: u64, id: WebhookId) -> WebhookKey {
+        WebhookKey {
+            tenant,
+            no: WebhookNo(no),
+            id,
+        }
+    }
+
+    /// What names this webhook.
+    pub fn of(webhook: &Webhook) -> WebhookKey {
+        WebhookKey::new(webhook.tenant, webhook.no, webhook.id)
+    }
 }
 
 impl std::fmt::Display for WebhookKey {

@@ -13,6 +13,7 @@ use std::{cell::RefCell, future::pending, rc::Rc, sync::Arc, time::Duration};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use domain::signature::WebhookSecret;
+use outbound::ApiClient;
 use serde::Deserialize;
 use serde_json::json;
 use tempfile::TempDir;
@@ -20,9 +21,7 @@ use tokio::time::sleep;
 use url::Url;
 
 use super::{
-    Failure, Global,
-    client::{Api, Connection},
-    print,
+    Failure, Global, print,
     serve::{Serving, within_process},
 };
 use crate::{
@@ -102,7 +101,7 @@ async fn show(given: &Given, serving: Serving, last: Option<Duration>) -> Result
     let server: Url = url.parse().context("read the server's address")?;
     let address = server.socket_addrs(|| None).context("find the server")?;
     let address = *address.first().context("the server has no address")?;
-    let api = Connection::new(server, key.clone()).open()?;
+    let api = ApiClient::new(server, &key).context("set up the source")?;
     let failed: Rc<RefCell<Option<Failure>>> = Rc::default();
     let note = Rc::clone(&failed);
     let seen = Arc::clone(&receiver);
@@ -158,7 +157,7 @@ fn greeting(url: &str, key: &str) -> String {
 }
 
 /// Sets the webhooks up, and tells the receiver their secrets.
-async fn subscribe(api: &Api, receiver: &Receiver, base: &str) -> Result<(), Failure> {
+async fn subscribe(api: &ApiClient, receiver: &Receiver, base: &str) -> Result<(), Failure> {
     for path in [Path::Steady, Path::Shaky] {
         let webhook = json!({
             "url": format!("{base}{path}"),

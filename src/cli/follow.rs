@@ -5,12 +5,11 @@
 use std::time::Duration;
 
 use clap::Args;
-use reqwest::Response;
+use outbound::{ApiClient, ApiStream, CallError};
 use tokio::time::sleep;
 
 use super::{
     Failure,
-    client::{Api, CallError},
     sse::{Decoder, Frame},
 };
 
@@ -52,7 +51,7 @@ impl Selection {
 
 /// Hands every event to `each`, in order, until that fails or the server refuses for good.
 pub(crate) async fn follow(
-    api: &Api,
+    api: &ApiClient,
     selection: &Selection,
     mut each: impl AsyncFnMut(Frame) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -60,7 +59,7 @@ pub(crate) async fn follow(
     let mut answer = open(api, selection, None).await.map_err(failed)?;
     loop {
         let mut decoder = Decoder::default();
-        let cause = read(api, &mut answer, &mut decoder, &mut last_id, &mut each).await?;
+        let cause = read(&mut answer, &mut decoder, &mut last_id, &mut each).await?;
         let mut wait = decoder.retry().unwrap_or(RETRY);
         eprintln!(
             "the connection is lost ({}); trying again",
@@ -79,30 +78,25 @@ pub(crate) async fn follow(
 }
 
 async fn open(
-    api: &Api,
+    api: &ApiClient,
     selection: &Selection,
     last_id: Option<&str>,
-) -> Result<Response, CallError> {
-    let mut request = api.get(TAIL, &selection.query(last_id));
-    if let Some(last_id) = last_id {
-        request = request.header("last-event-id", last_id);
-    }
-    api.send(request).await
+) -> Result<ApiStream, CallError> {
+    api.stream(TAIL, &selection.query(last_id), last_id).await
 }
 
 /// Reads one connection to its end, and answers why it ended.
 async fn read(
-    api: &Api,
-    answer: &mut Response,
+    answer: &mut ApiStream,
     decoder: &mut Decoder,
     last_id: &mut Option<String>,
     each: &mut impl AsyncFnMut(Frame) -> Result<(), Failure>,
 ) -> Result<Ended, Failure> {
     loop {
-        let bytes = match answer.chunk().await {
+        let bytes = match answer.next().await {
             Ok(Some(bytes)) => bytes,
             Ok(None) => return Ok(Ended::ByServer),
-            Err(cause) => return Ok(Ended::Broken(api.no_answer(&cause))),
+            Err(cause) => return Ok(Ended::Broken(cause)),
         };
         for (frame, id) in decoder.take(&bytes) {
             each(frame).await?;

@@ -4,9 +4,12 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::Args;
-use reqwest::{Client, StatusCode};
+use outbound::{
+    StatusCode,
+    api_client::probe::{Answered, Certificates, probe},
+};
 use serde_json::Value;
 use url::Url;
 
@@ -34,30 +37,23 @@ pub(crate) struct Arguments {
 /// Asks: success if the server is well, exit code 1 if it is not or does not answer.
 pub(crate) fn run(global: &Global, arguments: &Arguments) -> Result<(), Failure> {
     // Nothing secret is sent, and a certificate for the public name does not name this machine.
-    let (base, any_certificate) = match &arguments.url {
-        Some(url) => (url.as_str().trim_end_matches('/').to_owned(), false),
-        None => (own_url(&global.load()?.settings.server)?, true),
+    let (base, certificates) = match &arguments.url {
+        Some(url) => (
+            url.as_str().trim_end_matches('/').to_owned(),
+            Certificates::Valid,
+        ),
+        None => (own_url(&global.load()?.settings.server)?, Certificates::Any),
     };
     let path = if arguments.live { LIVE } else { READY };
     super::block_on(async move {
-        let client = Client::builder()
-            .timeout(ANSWERS_WITHIN)
-            .no_proxy()
-            .tls_danger_accept_invalid_certs(any_certificate)
-            .build()
-            .context("make a client")?;
-        let answer = client
-            .get(format!("{base}{path}"))
-            .send()
-            .await
-            .with_context(|| format!("ask {base}{path}"))?;
-        let status = answer.status();
-        let body = answer.bytes().await.context("read the answer")?;
+        let url = format!("{base}{path}");
+        let answer = probe(&url, certificates, ANSWERS_WITHIN).await;
+        let Answered { status, body } = answer.map_err(anyhow::Error::new)?;
         if status == StatusCode::OK {
             return print(&format!("{}\n", word(&body)));
         }
         let reason = reason(&body);
-        Err(anyhow!("{base}{path} answers {status}: {reason}").into())
+        Err(anyhow!("{url} answers {status}: {reason}").into())
     })
 }
 

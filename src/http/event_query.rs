@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use actix_web::{HttpRequest, web};
-use actors::Engine;
 use domain::{
     filter::{EventFilter, TypeFilter},
     ids::WorkspaceId,
@@ -13,7 +12,7 @@ use domain::{
 use url::form_urlencoded;
 
 use super::{
-    auth::Authorized,
+    call::Call,
     problem::{Code, Problem},
     workspace_names::WorkspaceNames,
 };
@@ -32,11 +31,7 @@ pub(crate) struct EventQueryParameters {
 }
 
 /// Parameters of a tail: filters, and `from` as a place in the log.
-pub(crate) async fn tail(
-    request: &HttpRequest,
-    caller: &Authorized,
-    engine: &Engine,
-) -> Result<EventQueryParameters, Problem> {
+pub(crate) async fn tail(call: &Call) -> Result<EventQueryParameters, Problem> {
     const KNOWN: &[&str] = &[
         "workspace",
         "type",
@@ -47,9 +42,9 @@ pub(crate) async fn tail(
         "dedup_id",
         "from",
     ];
-    let mut given = parameters(request, KNOWN)?;
+    let mut given = parameters(call.request(), KNOWN)?;
     let from = given.remove("from");
-    let filter = filter(given, request, caller, engine).await?;
+    let filter = filter(given, call).await?;
     Ok(EventQueryParameters {
         filter,
         from,
@@ -59,15 +54,11 @@ pub(crate) async fn tail(
 }
 
 /// Parameters of a list: filters, `from` and `to` as times, and how to page.
-pub(crate) async fn list(
-    request: &HttpRequest,
-    caller: &Authorized,
-    engine: &Engine,
-) -> Result<EventQueryParameters, Problem> {
+pub(crate) async fn list(call: &Call) -> Result<EventQueryParameters, Problem> {
     let known = [FILTERS, &["after", "order", "limit", "cursor"]].concat();
-    let mut given = parameters(request, &known)?;
+    let mut given = parameters(call.request(), &known)?;
     let (after, order) = (given.remove("after"), given.remove("order"));
-    let filter = filter(given, request, caller, engine).await?;
+    let filter = filter(given, call).await?;
     Ok(EventQueryParameters {
         filter,
         from: None,
@@ -77,13 +68,9 @@ pub(crate) async fn list(
 }
 
 /// Parameters of an export: filters, and `from` and `to` as times. It has no pages.
-pub(crate) async fn export(
-    request: &HttpRequest,
-    caller: &Authorized,
-    engine: &Engine,
-) -> Result<EventFilter, Problem> {
-    let given = parameters(request, FILTERS)?;
-    filter(given, request, caller, engine).await
+pub(crate) async fn export(call: &Call) -> Result<EventFilter, Problem> {
+    let given = parameters(call.request(), FILTERS)?;
+    filter(given, call).await
 }
 
 /// What narrows a list or an export.
@@ -139,14 +126,9 @@ pub(crate) fn kinds(list: Option<&str>) -> Result<Option<TypeFilter>, Problem> {
     Ok(kinds.filter(|kinds| !kinds.is_all()))
 }
 
-async fn filter(
-    mut given: HashMap<String, String>,
-    request: &HttpRequest,
-    caller: &Authorized,
-    engine: &Engine,
-) -> Result<EventFilter, Problem> {
+async fn filter(mut given: HashMap<String, String>, call: &Call) -> Result<EventFilter, Problem> {
     let named = match given.remove("workspace") {
-        Some(text) => Some(workspace(&text, request, caller, engine).await?),
+        Some(text) => Some(workspace(&text, call).await?),
         None => None,
     };
     let types = given.remove("type").or_else(|| given.remove("action"));
@@ -165,7 +147,7 @@ async fn filter(
     let (from, to) = (time("from")?, time("to")?);
     let mut text = |name: &str| given.remove(name).map(String::into_boxed_str);
     Ok(EventFilter {
-        workspace: caller.confine(named)?,
+        workspace: call.caller().confine(named)?,
         kinds,
         category: text("category"),
         project: text("project"),
@@ -178,20 +160,17 @@ async fn filter(
 }
 
 /// Finds a workspace by id or slug; one that does not exist, or is somebody else's, is not found.
-pub(crate) async fn workspace(
-    text: &str,
-    request: &HttpRequest,
-    caller: &Authorized,
-    engine: &Engine,
-) -> Result<WorkspaceId, Problem> {
+async fn workspace(text: &str, call: &Call) -> Result<WorkspaceId, Problem> {
     let missing = || Problem::not_found("workspace");
     let named = WorkspaceRef::parse(text).ok_or_else(missing)?;
+    let (engine, tenant) = (call.engine(), call.tenant());
     if let WorkspaceRef::Id(id) = named {
-        return Ok(engine.workspace(caller.tenant(), id).await?.id);
+        return Ok(engine.workspace(tenant, id).await?.id);
     }
-    let names = request
+    let names = call
+        .request()
         .app_data::<web::Data<WorkspaceNames>>()
         .ok_or_else(|| Problem::internal(&"a server without workspace names"))?;
-    let found = names.find(engine, caller.tenant(), Some(&named)).await?;
+    let found = names.find(engine, tenant, Some(&named)).await?;
     found.ok_or_else(missing)
 }

@@ -1,22 +1,17 @@
 //! `GET /v1/events`, one event, and what proves it.
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
-use actors::Engine;
+use actix_web::{HttpResponse, http::StatusCode};
 use domain::{
-    filter::EventFilter,
-    ids::{EventId, WorkspaceId},
-    permission::Permission,
-    position::Position,
+    filter::EventFilter, ids::WorkspaceId, permission::Permission, position::Position,
     verify::ProofBundle,
 };
 use serde_json::Map;
 use store::log::{EventQuery, Order};
 
 use super::{
-    auth::Authorized,
+    call::{Answer, Call},
     envelope::{self, ListBody},
-    event_query,
-    page::{self, PageRequest},
+    event_query, page,
     problem::{Code, Problem},
 };
 
@@ -36,14 +31,9 @@ pub(crate) struct Stretch {
 }
 
 /// Lists events.
-pub(crate) async fn list(
-    request: HttpRequest,
-    caller: Authorized,
-    page: PageRequest,
-    engine: web::Data<Engine>,
-) -> Result<HttpResponse, Problem> {
-    caller.require(Permission::EventsRead)?;
-    let query = event_query::list(&request, &caller, &engine).await?;
+pub(crate) async fn list(call: Call) -> Answer {
+    call.require(Permission::EventsRead)?;
+    let query = event_query::list(&call).await?;
     let order = match query.order.as_deref() {
         None | Some("asc") => Order::Ascending,
         Some("desc") => Order::Descending,
@@ -59,18 +49,16 @@ pub(crate) async fn list(
         .map(|text| text.parse().map(Position::new))
         .transpose()
         .map_err(|_not_a_number| Problem::new(Code::BadRequest, "after: expected a position"))?;
-    let wanted = (query.filter, Stretch { after, order });
-    answer(&request, &caller, &engine, &page, wanted).await
+    answer(&call, query.filter, Stretch { after, order }).await
 }
 
 /// Answers a page of events that pass a filter.
 pub(crate) async fn answer(
-    request: &HttpRequest,
-    caller: &Authorized,
-    engine: &Engine,
-    page: &PageRequest,
-    (filter, Stretch { after, order }): (EventFilter, Stretch),
-) -> Result<HttpResponse, Problem> {
+    call: &Call,
+    filter: EventFilter,
+    Stretch { after, order }: Stretch,
+) -> Answer {
+    let page = call.page()?;
     let cursor = page.after_as::<u64>(LIST)?.map(Position::new);
     let (after, before) = match order {
         Order::Ascending => (cursor.or(after), None),
@@ -85,42 +73,37 @@ pub(crate) async fn answer(
         scan_max: SCAN_MAX,
         bytes_max: PAGE_BYTES,
     };
-    let found = engine
-        .search(caller.tenant(), caller.region(), &search)
+    let found = call
+        .engine()
+        .search(call.tenant(), call.caller().region(), &search)
         .await?;
     let mut list = ListBody::new();
     for event in &found.page.events {
         list.push_with(|out| event.write_json(found.region, out));
     }
     let next = found.page.next.map(|next| page::cursor(LIST, next.get()));
-    Ok(list.finish(request, next, Map::new()))
+    Ok(list.finish(call.request(), next, Map::new()))
 }
 
 /// One event.
-pub(crate) async fn get(
-    caller: Authorized,
-    id: web::Path<String>,
-    engine: web::Data<Engine>,
-) -> Result<HttpResponse, Problem> {
-    caller.require(Permission::EventsRead)?;
-    let (event, region) = engine.event(caller.tenant(), event_id(&id)?).await?;
-    see(&caller, event.workspace)?;
+pub(crate) async fn get(call: Call) -> Answer {
+    call.require(Permission::EventsRead)?;
+    let id = call.named("id", "event")?;
+    let (event, region) = call.engine().event(call.tenant(), id).await?;
+    see(&call, event.workspace)?;
     let mut body = Vec::new();
     event.write_json(region, &mut body);
     Ok(envelope::one_raw(StatusCode::OK, &body))
 }
 
 /// One event with a proof of its place in the log.
-pub(crate) async fn proof(
-    caller: Authorized,
-    id: web::Path<String>,
-    engine: web::Data<Engine>,
-) -> Result<HttpResponse, Problem> {
-    caller.require(Permission::EventsRead)?;
-    let id = event_id(&id)?;
-    let (event, _) = engine.event(caller.tenant(), id).await?;
-    see(&caller, event.workspace)?;
-    let proof = engine.proof(caller.tenant(), id).await?;
+pub(crate) async fn proof(call: Call) -> Answer {
+    call.require(Permission::EventsRead)?;
+    let id = call.named("id", "event")?;
+    let (engine, tenant) = (call.engine(), call.tenant());
+    let (event, _) = engine.event(tenant, id).await?;
+    see(&call, event.workspace)?;
+    let proof = engine.proof(tenant, id).await?;
     let bundle = ProofBundle::new(
         &proof.event,
         proof.region,
@@ -135,19 +118,14 @@ pub(crate) async fn proof(
 }
 
 /// The signed state of a workspace's log, as a C2SP note.
-pub(crate) async fn checkpoint(
-    caller: Authorized,
-    id: web::Path<String>,
-    engine: web::Data<Engine>,
-) -> Result<HttpResponse, Problem> {
-    caller.require(Permission::WorkspacesRead)?;
-    let id: WorkspaceId = id
-        .parse()
-        .map_err(|_no_id| Problem::not_found("workspace"))?;
-    see(&caller, id)?;
-    let workspace = engine.workspace(caller.tenant(), id).await?;
+pub(crate) async fn checkpoint(call: Call) -> Answer {
+    call.require(Permission::WorkspacesRead)?;
+    let id: WorkspaceId = call.named("id", "workspace")?;
+    see(&call, id)?;
+    let (engine, tenant) = (call.engine(), call.tenant());
+    let workspace = engine.workspace(tenant, id).await?;
     let signed = engine
-        .checkpoint(caller.tenant(), caller.region(), workspace.id)
+        .checkpoint(tenant, call.caller().region(), workspace.id)
         .await?;
     Ok(HttpResponse::Ok()
         .content_type("text/plain; charset=utf-8")
@@ -155,14 +133,9 @@ pub(crate) async fn checkpoint(
         .body(signed.note))
 }
 
-/// What cannot be an id names nothing.
-pub(crate) fn event_id(text: &str) -> Result<EventId, Problem> {
-    text.parse().map_err(|_no_id| Problem::not_found("event"))
-}
-
 /// A workspace key sees its workspace only.
-pub(crate) fn see(caller: &Authorized, workspace: WorkspaceId) -> Result<(), Problem> {
-    match caller.workspace() {
+pub(crate) fn see(call: &Call, workspace: WorkspaceId) -> Result<(), Problem> {
+    match call.caller().workspace() {
         Some(own) if own != workspace => Err(Problem::not_found("event")),
         Some(_) | None => Ok(()),
     }

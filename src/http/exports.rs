@@ -8,9 +8,8 @@ mod csv;
 use std::collections::VecDeque;
 
 use actix_web::{
-    HttpRequest, HttpResponse,
+    HttpResponse,
     http::header::{CONTENT_DISPOSITION, CONTENT_TYPE},
-    web,
 };
 use actors::Engine;
 use bytes::Bytes;
@@ -26,7 +25,11 @@ use domain::{
 use futures_util::stream;
 use store::log::{EventQuery, Order};
 
-use super::{auth::Authorized, event_query, problem::Problem};
+use super::{
+    call::{Answer, Call},
+    event_query,
+    problem::Problem,
+};
 
 const PAGE_EVENTS: u32 = 500;
 const PAGE_BYTES: usize = 1024 * 1024;
@@ -34,30 +37,18 @@ const SCAN_MAX: u32 = 20_000;
 const CHUNK_BYTES: usize = 64 * 1024;
 
 /// Exports as one JSON object.
-pub(crate) async fn json(
-    request: HttpRequest,
-    caller: Authorized,
-    engine: web::Data<Engine>,
-) -> Result<HttpResponse, Problem> {
-    export(&request, &caller, &engine, Form::Json).await
+pub(crate) async fn json(call: Call) -> Answer {
+    export(&call, Form::Json).await
 }
 
 /// Exports one JSON object a line.
-pub(crate) async fn ndjson(
-    request: HttpRequest,
-    caller: Authorized,
-    engine: web::Data<Engine>,
-) -> Result<HttpResponse, Problem> {
-    export(&request, &caller, &engine, Form::Ndjson).await
+pub(crate) async fn ndjson(call: Call) -> Answer {
+    export(&call, Form::Ndjson).await
 }
 
 /// Exports a table.
-pub(crate) async fn csv(
-    request: HttpRequest,
-    caller: Authorized,
-    engine: web::Data<Engine>,
-) -> Result<HttpResponse, Problem> {
-    export(&request, &caller, &engine, Form::Csv).await
+pub(crate) async fn csv(call: Call) -> Answer {
+    export(&call, Form::Csv).await
 }
 
 #[derive(Clone, Copy)]
@@ -85,22 +76,18 @@ impl Form {
     }
 }
 
-async fn export(
-    request: &HttpRequest,
-    caller: &Authorized,
-    engine: &Engine,
-    form: Form,
-) -> Result<HttpResponse, Problem> {
-    caller.require(Permission::EventsExport)?;
-    let filter = event_query::export(request, caller, engine).await?;
+async fn export(call: &Call, form: Form) -> Answer {
+    call.require(Permission::EventsExport)?;
+    let filter = event_query::export(call).await?;
+    let (engine, caller) = (call.engine(), call.caller());
     let plan = engine.plans().get(caller.tenant_record().plan);
     // The head at the beginning is the end: an export of a busy log comes to an end.
-    let until = engine.feed(caller.tenant()).await?.head();
+    let until = engine.feed(call.tenant()).await?.head();
     let mut out = Vec::new();
-    let writer = Writer::begin(form, caller, &filter, plan.export_rows, &mut out);
+    let writer = Writer::begin(form, call, &filter, plan.export_rows, &mut out);
     let export = Export {
         engine: engine.clone(),
-        tenant: caller.tenant(),
+        tenant: call.tenant(),
         region: caller.region(),
         filter,
         cursor: Position::ZERO,
@@ -125,7 +112,7 @@ enum Writer {
 impl Writer {
     fn begin(
         form: Form,
-        caller: &Authorized,
+        call: &Call,
         filter: &EventFilter,
         row_limit: Option<u64>,
         out: &mut Vec<u8>,
@@ -142,7 +129,7 @@ impl Writer {
         } else {
             Coverage::Filtered
         };
-        let manifest = ManifestBuilder::new(caller.tenant(), caller.region(), coverage)
+        let manifest = ManifestBuilder::new(call.tenant(), call.caller().region(), coverage)
             .with_row_limit(row_limit);
         match form {
             Form::Json => Writer::Signed(Box::new(ExportWriter::begin(

@@ -2,19 +2,20 @@
 
 use std::time::Duration;
 
-use actix_web::{HttpRequest, HttpResponse, http::StatusCode, web};
-use actors::{Engine, engine::InboxQuery, tenant::Acknowledgement};
+use actix_web::{http::StatusCode, web};
+use actors::{engine::InboxQuery, tenant::Acknowledgement};
 use domain::{ids::EventId, permission::Permission, position::Position};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
-use store::log::{Consumer, ConsumerName, DeliveryState};
+use store::log::{ConsumerName, DeliveryState};
 
 use super::{
     auth::Authorized,
     body::RawBody,
+    call::{Answer, Call},
     envelope::{self, ListBody},
-    events::{event_id, see},
-    idempotency::{IdempotencyKey, once},
+    events::see,
+    idempotency::IdempotencyKey,
     members::{Given, Members},
     problem::{Code, Problem},
 };
@@ -43,13 +44,11 @@ pub(crate) struct InboxParameters {
 
 /// Answers the events after the consumer's cursor; waits for some if there are none.
 pub(crate) async fn read(
-    request: HttpRequest,
-    caller: Authorized,
+    call: Call,
     parameters: web::Query<InboxParameters>,
-    engine: web::Data<Engine>,
     stopping: web::Data<Stopping>,
-) -> Result<HttpResponse, Problem> {
-    caller.require(Permission::EventsRead)?;
+) -> Answer {
+    call.require(Permission::EventsRead)?;
     let parameters = parameters.into_inner();
     let bad = |detail: String| Problem::new(Code::BadRequest, detail);
     let limit = parameters.limit.unwrap_or(LIMIT_BY_DEFAULT);
@@ -68,22 +67,23 @@ pub(crate) async fn read(
             "offset: expected at most {OFFSET_MAX}; use a consumer to go further"
         )));
     }
+    let (engine, tenant) = (call.engine(), call.tenant());
     let mut query = InboxQuery {
-        name: consumer_name(&caller, parameters.consumer)?,
+        name: consumer_name(call.caller(), parameters.consumer)?,
         limit: limit + offset,
         wait: Duration::from_secs(wait),
         status: parameters.status.as_deref().map(status).transpose()?,
     };
     let mut stopping = Stopping::clone(&stopping);
     let found = tokio::select! {
-        found = engine.inbox(caller.tenant(), &query) => Some(found?),
+        found = engine.inbox(tenant, &query) => Some(found?),
         () = stopping.begun() => None,
     };
     let found = match found {
         Some(found) => found,
         None => {
             query.wait = Duration::ZERO;
-            engine.inbox(caller.tenant(), &query).await?
+            engine.inbox(tenant, &query).await?
         }
     };
     let mut list = ListBody::new();
@@ -93,7 +93,7 @@ pub(crate) async fn read(
     let mut meta = Map::new();
     meta.insert("consumer".into(), json!(query.name.name));
     meta.insert("cursor".into(), json!(found.cursor));
-    Ok(list.finish(&request, None, meta))
+    Ok(list.finish(call.request(), None, meta))
 }
 
 #[derive(Deserialize)]
@@ -103,68 +103,46 @@ pub(crate) struct ConsumerParameter {
 
 /// Acknowledges one event.
 pub(crate) async fn acknowledge_one(
-    caller: Authorized,
+    call: Call,
     key: IdempotencyKey,
-    id: web::Path<String>,
     parameters: web::Query<ConsumerParameter>,
     body: RawBody,
-    engine: web::Data<Engine>,
-) -> Result<HttpResponse, Problem> {
-    caller.require(Permission::EventsAck)?;
-    let id: EventId = event_id(&id)?;
-    let name = consumer_name(&caller, parameters.into_inner().consumer)?;
+) -> Answer {
+    call.require(Permission::EventsAck)?;
+    let id: EventId = call.named("id", "event")?;
+    let name = consumer_name(call.caller(), parameters.into_inner().consumer)?;
     let work = async {
-        let (event, _) = engine.event(caller.tenant(), id).await?;
-        see(&caller, event.workspace)?;
-        let what = Acknowledgement::One(event.position);
-        let standing = engine
-            .acknowledge(caller.tenant(), name.clone(), what)
-            .await?;
-        answer(&name, &standing)
+        let (event, _) = call.engine().event(call.tenant(), id).await?;
+        see(&call, event.workspace)?;
+        acknowledge(&call, &name, Acknowledgement::One(event.position)).await
     };
-    once(&caller, &key, &body.0, &engine, work).await
+    call.once(&key, &body.0, work).await
 }
 
 /// Acknowledges everything up to a position.
-pub(crate) async fn acknowledge_range(
-    caller: Authorized,
-    key: IdempotencyKey,
-    body: RawBody,
-    engine: web::Data<Engine>,
-) -> Result<HttpResponse, Problem> {
-    caller.require(Permission::EventsAck)?;
+pub(crate) async fn acknowledge_range(call: Call, key: IdempotencyKey, body: RawBody) -> Answer {
+    call.require(Permission::EventsAck)?;
     let mut members = Members::parse(&body.0, &["consumer", "up_to"])?;
-    let name = named_consumer(&caller, &mut members);
+    let name = named_consumer(call.caller(), &mut members);
     let up_to = members.number("up_to", 0..=POSITION_MAX).or(0);
     members.missing("up_to");
     members.end()?;
-    let work = async {
-        let what = Acknowledgement::UpTo(Position::new(up_to));
-        let standing = engine
-            .acknowledge(caller.tenant(), name.clone(), what)
-            .await?;
-        answer(&name, &standing)
-    };
-    once(&caller, &key, &body.0, &engine, work).await
+    let work = acknowledge(&call, &name, Acknowledgement::UpTo(Position::new(up_to)));
+    call.once(&key, &body.0, work).await
 }
 
 /// Goes to a position (that event comes next) or to a time.
-pub(crate) async fn seek(
-    caller: Authorized,
-    key: IdempotencyKey,
-    body: RawBody,
-    engine: web::Data<Engine>,
-) -> Result<HttpResponse, Problem> {
-    caller.require(Permission::EventsAck)?;
+pub(crate) async fn seek(call: Call, key: IdempotencyKey, body: RawBody) -> Answer {
+    call.require(Permission::EventsAck)?;
     let mut members = Members::parse(&body.0, &["consumer", "position", "time"])?;
-    let name = named_consumer(&caller, &mut members);
+    let name = named_consumer(call.caller(), &mut members);
     let position = members.number("position", 0..=POSITION_MAX).value();
     let time = members.time("time").value();
     members.end()?;
     let work = async {
         let place = match (position, time) {
             (Some(position), None) => Position::new(position).prev(),
-            (None, Some(time)) => engine.position_before(caller.tenant(), time).await?,
+            (None, Some(time)) => call.engine().position_before(call.tenant(), time).await?,
             (Some(_), Some(_)) | (None, None) => {
                 return Err(Problem::invalid_field(
                     "",
@@ -172,16 +150,17 @@ pub(crate) async fn seek(
                 ));
             }
         };
-        let what = Acknowledgement::Seek(place);
-        let standing = engine
-            .acknowledge(caller.tenant(), name.clone(), what)
-            .await?;
-        answer(&name, &standing)
+        acknowledge(&call, &name, Acknowledgement::Seek(place)).await
     };
-    once(&caller, &key, &body.0, &engine, work).await
+    call.once(&key, &body.0, work).await
 }
 
-fn answer(name: &ConsumerName, standing: &Consumer) -> Result<HttpResponse, Problem> {
+/// Moves a consumer and says where it stands then.
+async fn acknowledge(call: &Call, name: &ConsumerName, what: Acknowledgement) -> Answer {
+    let standing = call
+        .engine()
+        .acknowledge(call.tenant(), name.clone(), what)
+        .await?;
     let body = json!({
         "consumer": name.name,
         "cursor": standing.cursor,

@@ -27,7 +27,7 @@ use store::log::{EventQuery, Order};
 use tokio::{sync::watch, time::Instant};
 
 use super::{
-    auth::Authorized,
+    call::{Answer, Call},
     event_query,
     problem::{Code, Problem},
 };
@@ -52,20 +52,16 @@ enum Start {
 }
 
 /// Streams the tenant's events as they come.
-pub(crate) async fn tail(
-    request: HttpRequest,
-    caller: Authorized,
-    engine: web::Data<Engine>,
-    stopping: web::Data<Stopping>,
-) -> Result<HttpResponse, Problem> {
-    caller.require(Permission::EventsRead)?;
+pub(crate) async fn tail(call: Call, stopping: web::Data<Stopping>) -> Answer {
+    call.require(Permission::EventsRead)?;
+    let (engine, caller) = (call.engine(), call.caller());
     let plan = engine.plans().get(caller.tenant_record().plan);
     if !plan.tail {
         let detail = "the live tail is part of the plans from growth up";
         return Err(Problem::new(Code::PlanRequired, detail));
     }
-    let query = event_query::tail(&request, &caller, &engine).await?;
-    let start = match last_event_id(&request)? {
+    let query = event_query::tail(&call).await?;
+    let start = match last_event_id(call.request())? {
         Some(position) => Start::After(position),
         None => match query.from.as_deref() {
             None => Start::Head,
@@ -92,7 +88,7 @@ pub(crate) async fn tail(
         head: feed.watch(),
         view: feed.view(&query.filter),
         stopping: Stopping::clone(&stopping),
-        engine: Engine::clone(&engine),
+        engine: engine.clone(),
         reader: Reader {
             tenant: caller.tenant(),
             key: caller.key().id,

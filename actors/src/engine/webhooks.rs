@@ -217,7 +217,7 @@ impl Engine {
         id: WebhookId,
         if_version: Option<i64>,
     ) -> Result<(), EngineError> {
-        let key = Self::webhook_key(&self.open_webhook(tenant, confined_to, id).await?);
+        let key = WebhookKey::of(&self.open_webhook(tenant, confined_to, id).await?);
         let region = self.region_of(tenant).await?;
         let hold = self.inner.placement.hold(tenant).await?;
         self.inner
@@ -310,7 +310,7 @@ impl Engine {
     /// Tells both actors that know the webhook how it is now.
     async fn announce(&self, webhook: &Webhook) -> Result<(), EngineError> {
         let webhook = Arc::new(webhook.clone());
-        let key = Self::webhook_key(&webhook);
+        let key = WebhookKey::of(&webhook);
         self.tell_tenant(webhook.tenant, Change::Webhook(Arc::clone(&webhook)))
             .await;
         self.tell_webhook(&key, Some(webhook)).await
@@ -331,7 +331,7 @@ impl Engine {
 
     /// Closes the breaker, also on disk.
     async fn reset_breaker(&self, webhook: &Webhook) -> Result<(), EngineError> {
-        let key = Self::webhook_key(webhook);
+        let key = WebhookKey::of(webhook);
         self.ask_webhook(&key, |reply| Resume { reply }).await
     }
 
@@ -350,7 +350,7 @@ impl Engine {
     }
 
     async fn view(&self, webhook: Webhook) -> Result<WebhookView, EngineError> {
-        let key = Self::webhook_key(&webhook);
+        let key = WebhookKey::of(&webhook);
         let mut status = None;
         if self.inner.webhooks.is_running(&key) {
             let asked = self.inner.webhooks.ask(&key, |reply| Describe { reply });

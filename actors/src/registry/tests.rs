@@ -89,6 +89,11 @@ fn registry(in_flight_max: usize) -> Registry<Counter> {
     )
 }
 
+/// Lets time go by. The clock is paused: it moves on as soon as everybody waits for it.
+async fn pass(time: Duration) {
+    tokio::time::sleep(time).await;
+}
+
 const KEY: u32 = 7;
 
 #[actix::test]
@@ -132,7 +137,7 @@ async fn an_actor_that_keeps_dying_rests_while_its_neighbour_answers() {
     let refused = registry.ask(&KEY, Ask::Count).await;
     assert!(matches!(refused, Err(AskError::Resting(_))), "{refused:?}");
     assert_eq!(registry.ask(&8, Ask::Count).await, Ok(1));
-    tokio::time::sleep(Duration::from_secs(1)).await;
+    pass(Duration::from_secs(1)).await;
     assert_eq!(registry.ask(&KEY, Ask::Count).await, Ok(1));
 }
 
@@ -140,7 +145,7 @@ async fn an_actor_that_keeps_dying_rests_while_its_neighbour_answers() {
 async fn an_idle_actor_retires_and_comes_back_and_that_is_no_death() {
     let registry = registry(3);
     registry.ask(&KEY, Ask::Retire).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    pass(Duration::from_millis(10)).await;
     assert!(registry.is_empty());
     assert_eq!(registry.ask(&KEY, Ask::Count).await, Ok(1));
     assert_eq!(registry.infos(10, |_| None)[0].restarts, 0);
@@ -151,7 +156,7 @@ async fn an_actor_with_a_message_in_flight_does_not_retire() {
     let registry = registry(3);
     let held = registry.post(&KEY, Ask::Hold).unwrap();
     registry.ask(&KEY, Ask::Retire).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(10)).await;
+    pass(Duration::from_millis(10)).await;
     assert_eq!(registry.len(), 1);
     drop(held);
 }

@@ -19,6 +19,7 @@ pub mod ids;
 pub mod json;
 pub mod key;
 pub mod merkle;
+mod mistakes;
 pub mod new_event;
 pub mod permission;
 pub mod plan;

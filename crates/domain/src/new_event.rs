@@ -198,6 +198,15 @@ impl WorkspaceRef {
 }
 
 impl InputCode {
+    /// The code of what serde could not read.
+    pub(crate) fn of(error: &serde_json::Error) -> InputCode {
+        if error.is_data() {
+            InputCode::InvalidField
+        } else {
+            InputCode::MalformedJson
+        }
+    }
+
     /// The code as the API writes it.
     pub const fn name(self) -> &'static str {
         match self {

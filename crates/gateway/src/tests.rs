@@ -13,7 +13,7 @@ use domain::{
 };
 
 use crate::{Builder, DeviceEvent, Ended, EventError, EventType, Gateway, Report, Status};
-use engine::Engine;
+use engine::{Engine, Peer};
 
 fn event(id: &str) -> DeviceEvent {
     DeviceEvent {
@@ -36,6 +36,15 @@ fn start(engine: &Engine) -> Gateway {
     builder(engine).start()
 }
 
+/// An engine and a gateway that have a session under this fence.
+async fn session(fence: u64) -> (Engine, Gateway, Peer) {
+    let engine = Engine::start().await;
+    let gateway = start(&engine);
+    let peer = engine.welcome(fence).await;
+    gateway.opened().await.unwrap();
+    (engine, gateway, peer)
+}
+
 #[tokio::test]
 async fn an_event_is_answered_with_its_position() {
     let engine = Engine::start().await;
@@ -44,8 +53,7 @@ async fn an_event_is_answered_with_its_position() {
         let gateway = gateway.clone();
         async move { gateway.event(event("7")).await }
     });
-    let mut peer = engine.accept().await;
-    peer.welcome(3).await;
+    let mut peer = engine.welcome(3).await;
     let FromGateway::Event(sent) = peer.next().await else {
         panic!("expected an event");
     };
@@ -60,8 +68,7 @@ async fn an_event_that_the_engine_does_not_take_is_answered_with_why() {
     let engine = Engine::start().await;
     let gateway = start(&engine);
     let receipt = gateway.send(event("7")).await.unwrap();
-    let mut peer = engine.accept().await;
-    peer.welcome(1).await;
+    let mut peer = engine.welcome(1).await;
     peer.event("7").await;
     peer.nack("7", "template_violation").await;
     let Err(EventError::Refused { code, .. }) = receipt.await else {
@@ -96,8 +103,7 @@ async fn an_event_without_an_id_gets_one() {
         id: "".into(),
         ..event("7")
     };
-    let mut peer = engine.accept().await;
-    peer.welcome(1).await;
+    let mut peer = engine.welcome(1).await;
     let receipts = [
         gateway.send(nameless()).await.unwrap(),
         gateway.send(nameless()).await.unwrap(),
@@ -126,8 +132,7 @@ async fn the_last_report_is_said_in_every_session() {
     });
     gateway.report(Report::Connected { reason: None });
     for fence in 1..=2 {
-        let mut peer = engine.accept().await;
-        peer.welcome(fence).await;
+        let mut peer = engine.welcome(fence).await;
         assert_eq!(
             peer.next().await,
             FromGateway::State(Report::Connected { reason: None })
@@ -137,11 +142,7 @@ async fn the_last_report_is_said_in_every_session() {
 
 #[tokio::test]
 async fn every_report_within_a_session_is_said_in_order() {
-    let engine = Engine::start().await;
-    let gateway = start(&engine);
-    let mut peer = engine.accept().await;
-    peer.welcome(1).await;
-    gateway.opened().await.unwrap();
+    let (_engine, gateway, mut peer) = session(1).await;
     let reports = [
         Report::Pairing {
             qr: None,
@@ -169,10 +170,11 @@ async fn a_gateway_whose_session_was_taken_stays_down() {
         let engine = Engine::start().await;
         let gateway = start(&engine);
         let receipt = gateway.send(event("7")).await.unwrap();
-        let mut peer = engine.accept().await;
-        peer.welcome(1).await;
+        let mut peer = engine.welcome(1).await;
         peer.event("7").await;
         peer.bye(bye).await;
+        assert!(peer.ends_with_goodbye().await);
+        drop(peer);
         assert_eq!(gateway.ended().await, ended);
         assert_eq!(receipt.await, Err(EventError::Ended(ended.clone())));
         assert_eq!(
@@ -189,29 +191,28 @@ async fn a_gateway_comes_back_when_the_engine_says_so() {
     let engine = Engine::start().await;
     let gateway = start(&engine);
     for (fence, bye) in [(1, ByeReason::Shutdown), (2, ByeReason::Idle)] {
-        let mut peer = engine.accept().await;
-        peer.welcome(fence).await;
+        let mut peer = engine.welcome(fence).await;
         peer.bye(bye).await;
     }
-    let mut peer = engine.accept().await;
-    peer.welcome(3).await;
+    let _peer = engine.welcome(3).await;
     let mut status = gateway.watch();
     let is_third = |status: &Status| matches!(status, Status::Open { fence } if fence.get() == 3);
     status.wait_for(is_third).await.unwrap();
 }
 
 #[tokio::test]
-async fn closing_says_goodbye() {
-    let engine = Engine::start().await;
-    let gateway = start(&engine);
-    let mut peer = engine.accept().await;
-    peer.welcome(1).await;
-    gateway.opened().await.unwrap();
+async fn closing_says_goodbye_and_waits_until_the_engine_has_heard_it() {
+    let (_engine, gateway, mut peer) = session(1).await;
     let closing = tokio::spawn(async move {
         gateway.close().await;
         gateway.status()
     });
     assert!(peer.ends_with_goodbye().await);
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!closing.is_finished());
+    peer.answer_goodbye().await;
     assert_eq!(closing.await.unwrap(), Status::Ended(Ended::Closed));
 }
 
@@ -219,8 +220,7 @@ async fn closing_says_goodbye() {
 async fn dropping_the_last_handle_ends_the_session() {
     let engine = Engine::start().await;
     let gateway = start(&engine);
-    let mut peer = engine.accept().await;
-    peer.welcome(1).await;
+    let mut peer = engine.welcome(1).await;
     drop(gateway);
     assert!(peer.ends_with_goodbye().await);
 }
@@ -247,8 +247,7 @@ async fn only_the_engines_own_word_is_final() {
 async fn an_engine_that_says_nothing_is_left() {
     let engine = Engine::start().await;
     let _gateway = start(&engine);
-    let mut silent = engine.accept().await;
-    silent.welcome(1).await;
+    let mut silent = engine.welcome(1).await;
     // The clock runs on as soon as everybody waits: the gateway pings, hears nothing and comes again.
     let mut again = engine.accept().await;
     assert_eq!(silent.next().await, FromGateway::Ping);

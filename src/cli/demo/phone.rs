@@ -12,6 +12,7 @@ use gateway::{
     Builder, Command, CommandName, DeviceEvent, DeviceId, EventType, Gateway, MessageKey, Receipt,
     RefusedBy, Report, Status,
 };
+use outbound::ApiClient;
 use qrcode::{EcLevel, QrCode, render::unicode::Dense1x2};
 use rand::{RngExt as _, rngs::StdRng, seq::IndexedRandom as _};
 use serde::Deserialize;
@@ -19,7 +20,7 @@ use serde_json::{Value, json};
 use tokio::time::sleep;
 
 use super::wire::Wire;
-use crate::cli::{Failure, client::Api, print};
+use crate::cli::{Failure, print};
 
 /// Whom the phone talks to: a number that is kept for films.
 const NUMBER: &str = "+1 202 555 0143";
@@ -55,7 +56,7 @@ struct Sent {
 
 /// Lives until a call fails.
 pub(super) async fn live(
-    api: &Api,
+    api: &ApiClient,
     server: SocketAddr,
     key: &str,
     mut random: StdRng,
@@ -83,7 +84,7 @@ pub(super) async fn live(
     }
 }
 
-async fn make(api: &Api) -> Result<DeviceId, Failure> {
+async fn make(api: &ApiClient) -> Result<DeviceId, Failure> {
     let device = json!({ "name": "a simulated phone" }).to_string();
     let answer = api.post("/v1/devices", device.into_bytes()).await;
     let answer = answer.context("make a device")?;
@@ -159,7 +160,7 @@ async fn pass_on(
 }
 
 /// The phone writes, and its receiver reads it.
-async fn send(api: &Api, gateway: &Gateway, device: DeviceId) -> Result<(), Failure> {
+async fn send(api: &ApiClient, gateway: &Gateway, device: DeviceId) -> Result<(), Failure> {
     let message = json!({ "to": NUMBER, "text": "Yes, we are!" }).to_string();
     let path = format!("/v1/devices/{device}/messages");
     let answer = api.post(&path, message.into_bytes()).await;

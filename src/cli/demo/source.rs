@@ -5,12 +5,13 @@
 use std::time::Duration;
 
 use anyhow::Context as _;
+use outbound::ApiClient;
 use rand::{RngExt as _, rngs::StdRng, seq::IndexedRandom as _};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::cli::{Failure, client::Api, print};
+use crate::cli::{Failure, print};
 
 const NAMES: [&str; 6] = ["Amara", "Bjarne", "Chiyo", "Dawit", "Elena", "Farid"];
 const TEXTS: [&str; 5] = [
@@ -34,7 +35,7 @@ struct Receipt {
 }
 
 /// Sends events until a call fails.
-pub(super) async fn send(api: &Api, mut random: StdRng) -> Result<(), Failure> {
+pub(super) async fn send(api: &ApiClient, mut random: StdRng) -> Result<(), Failure> {
     loop {
         let (kind, payload) = invent(&mut random);
         let event = json!({ "type": kind, "payload": payload });

@@ -9,16 +9,39 @@ use serde_json::json;
 use tokio_tungstenite::tungstenite::Message;
 
 use super::{device, frame, gateway, until_state};
-use crate::harness::{Engine, Gateway, Settings, process::anonymous_memory_bytes, until};
+use crate::harness::{Client, Engine, Gateway, Settings, process::anonymous_memory_bytes, until};
 
 /// Events a minute of the plan that is soon spent.
-const PER_MINUTE: usize = 20;
-const EVENT_BYTES: usize = 16 * 1024;
+pub(super) const PER_MINUTE: usize = 20;
+pub(super) const EVENT_BYTES: usize = 16 * 1024;
 /// More than what connection and engine together may take without an acknowledgement; most of it is the kernel's.
 const TAKEN_MAX: usize = 24 * 1024 * 1024;
-const OFFERED: usize = 96 * 1024 * 1024;
+pub(super) const OFFERED: usize = 96 * 1024 * 1024;
 /// Looks without a change after which nothing moves any more: longer than a device may be silent.
 const LOOKS: usize = 500;
+
+/// Waits until nothing more is taken of what is offered, and checks that neither much was taken nor much is held. `before` is
+/// what the engine held when nothing was offered yet.
+pub(super) async fn until_nothing_is_taken(engine: &Engine, taken: &AtomicUsize, before: u64) {
+    let (mut last, mut looks) = (0, 0);
+    until("nothing more is taken", async || {
+        let now = taken.load(Ordering::Relaxed);
+        looks = if now == last && now > 0 { looks + 1 } else { 0 };
+        last = now;
+        (looks >= LOOKS).then_some(())
+    })
+    .await;
+    assert!(last < TAKEN_MAX, "{last} bytes were taken");
+    let grown = anonymous_memory_bytes(engine.process_id()).saturating_sub(before);
+    assert!(grown < TAKEN_MAX as u64, "{grown} bytes are held");
+}
+
+/// Checks that no more than what the slow plan allows was stored.
+pub(super) async fn check_kept(slow: &Client) {
+    let kept = super::log(slow).await.len();
+    // The minute goes on meanwhile.
+    assert!(kept <= PER_MINUTE * 4, "{kept} events are kept");
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_acknowledged_is_not_read_for_ever() {
@@ -44,19 +67,8 @@ async fn what_is_not_acknowledged_is_not_read_for_ever() {
             counted.fetch_add(EVENT_BYTES, Ordering::Relaxed);
         }
     });
-    let mut last = 0;
-    let mut looks = 0;
-    until("nothing more is taken", async || {
-        let now = taken.load(Ordering::Relaxed);
-        looks = if now == last && now > 0 { looks + 1 } else { 0 };
-        last = now;
-        (looks >= LOOKS).then_some(())
-    })
-    .await;
-    assert!(last < TAKEN_MAX, "{last} bytes were taken");
+    until_nothing_is_taken(&engine, &taken, before).await;
     assert!(!offering.is_finished());
-    let grown = anonymous_memory_bytes(engine.process_id()).saturating_sub(before);
-    assert!(grown < TAKEN_MAX as u64, "{grown} bytes are held");
 
     // It waits, and is not idle; nobody else waits.
     let shown = slow
@@ -71,13 +83,7 @@ async fn what_is_not_acknowledged_is_not_read_for_ever() {
     other
         .event(json!({ "type": "sensor.reading", "data": 1 }))
         .await;
-    let kept = super::log(&slow.client).await;
-    // The minute goes on meanwhile.
-    assert!(
-        kept.len() <= PER_MINUTE * 4,
-        "{} events are kept",
-        kept.len()
-    );
+    check_kept(&slow.client).await;
     offering.abort();
 }
 

@@ -15,7 +15,10 @@ use super::{
     deliveries::{events_at, id_of},
     replays::Moment,
 };
-use crate::webhook::{Discard, Redeliver};
+use crate::{
+    webhook::{Discard, Redeliver},
+    webhook_board::WebhookKey,
+};
 
 /// Dead letters that are handled at once.
 const PAGE: u32 = 500;
@@ -164,7 +167,7 @@ impl Engine {
         let (webhook, letter) = self.find_dead_letter(tenant, confined_to, id).await?;
         let positions = vec![letter.letter.position];
         let message = |reply| Discard { positions, reply };
-        let key = Self::webhook_key(&webhook);
+        let key = WebhookKey::of(&webhook);
         self.ask_webhook(&key, message).await
     }
 
@@ -173,7 +176,7 @@ impl Engine {
         webhook: &Webhook,
         letters: Vec<Exception>,
     ) -> Result<(), EngineError> {
-        let key = Self::webhook_key(webhook);
+        let key = WebhookKey::of(webhook);
         let message = |reply| Redeliver { letters, reply };
         self.ask_webhook(&key, message).await
     }

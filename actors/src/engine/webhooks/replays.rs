@@ -10,9 +10,12 @@ use domain::{
 use store::log::{Replay, ReplayState, WebhookNo};
 
 use super::{Engine, EngineError, invalid};
-use crate::webhook::{
-    StartReplay, filter_of,
-    replay::{Choice, Source, events_after},
+use crate::{
+    webhook::{
+        StartReplay, filter_of,
+        replay::{Choice, Source, events_after},
+    },
+    webhook_board::WebhookKey,
 };
 
 /// Replays that one tenant's list goes back to.
@@ -95,7 +98,7 @@ impl Engine {
             let total = replay.total;
             return Ok(ReplayStart::DryRun { total });
         }
-        let key = Self::webhook_key(&webhook);
+        let key = WebhookKey::of(&webhook);
         let message = |reply| StartReplay {
             replay: replay.clone(),
             reply,

@@ -49,6 +49,9 @@ use crate::{
     webhook::WebhookTuning,
 };
 
+/// How long anything may take. Generous: it only turns a hang into a message.
+const CAP: Duration = Duration::from_secs(180);
+
 /// Long enough for the slowest machine: tests ask for heartbeats and sweeps when they want one.
 const LEASE: Duration = Duration::from_secs(15);
 
@@ -309,9 +312,11 @@ impl Peers for Neighbours {
     }
 }
 
-/// Waits for something that comes by itself.
+/// Waits for something that comes by itself: these tests run on the real clock, which nobody can move on.
 pub(crate) async fn until(mut is_there: impl AsyncFnMut() -> bool) {
+    let give_up_at = Instant::now() + CAP;
     while !is_there().await {
+        assert!(Instant::now() < give_up_at, "waited {CAP:?} in vain");
         tokio::time::sleep(Duration::from_millis(1)).await;
     }
 }

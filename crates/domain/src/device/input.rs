@@ -5,7 +5,10 @@
 use serde_json::{Map, Value};
 
 use super::{CONNECTOR_LENGTH_MAX, NAME_LENGTH_MAX, SETTINGS_LENGTH_MAX};
-use crate::new_event::{InputCode, InputError, WorkspaceRef, escaped};
+use crate::{
+    mistakes::{Mistakes, members},
+    new_event::{InputError, WorkspaceRef, escaped},
+};
 
 /// The connector of a device whose owner names none.
 pub const CONNECTOR_DEFAULT: &str = "gateway";
@@ -44,14 +47,14 @@ impl DeviceInput {
     /// Reads the body of POST: `name` must be there, what else is left out or `null` has its default.
     pub fn parse(body: &[u8]) -> Result<DeviceInput, Vec<InputError>> {
         let mut reading = Reading::default();
-        let mut members = object(body)?;
+        let mut members = members(body)?;
         // For a new device `null` is the same as leaving it out; only a change has something to go back to.
         members.retain(|name, value| name == "name" || !value.is_null());
         let patch = reading.patch(&members);
         if patch.name.is_none() && !members.contains_key("name") {
-            reading.wrong("/name".to_owned(), "the name is missing");
+            reading.mistakes.wrong("/name", "the name is missing");
         }
-        reading.end(DeviceInput {
+        reading.mistakes.end(DeviceInput {
             name: patch.name.unwrap_or_default(),
             connector: patch
                 .connector
@@ -68,8 +71,8 @@ impl DevicePatch {
     /// Reads the body of PATCH: `null` brings the default of `connector` and `settings` back.
     pub fn parse(body: &[u8]) -> Result<DevicePatch, Vec<InputError>> {
         let mut reading = Reading::default();
-        let patch = reading.patch(&object(body)?);
-        reading.end(patch)
+        let patch = reading.patch(&members(body)?);
+        reading.mistakes.end(patch)
     }
 
     /// Whether it changes nothing.
@@ -78,25 +81,10 @@ impl DevicePatch {
     }
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Vec<InputError>> {
-    serde_json::from_slice(body).map_err(|error| {
-        let code = if error.is_data() {
-            InputCode::InvalidField
-        } else {
-            InputCode::MalformedJson
-        };
-        vec![InputError {
-            code,
-            pointer: String::new(),
-            detail: format!("expected a JSON object: {error}"),
-        }]
-    })
-}
-
-/// The mistakes found up to now.
+/// Reads the members one by one.
 #[derive(Default)]
 struct Reading {
-    errors: Vec<InputError>,
+    mistakes: Mistakes,
 }
 
 impl Reading {
@@ -109,30 +97,10 @@ impl Reading {
                 "connector" => patch.connector = self.connector(pointer, value),
                 "workspace" => patch.workspace = self.workspace(pointer, value),
                 "settings" => patch.settings = self.settings(pointer, value),
-                _ => self.errors.push(InputError {
-                    code: InputCode::UnknownField,
-                    pointer,
-                    detail: format!("there is no such member: {EXPECTED}"),
-                }),
+                _ => self.mistakes.unknown(pointer, EXPECTED),
             }
         }
         patch
-    }
-
-    fn end<T>(self, value: T) -> Result<T, Vec<InputError>> {
-        if self.errors.is_empty() {
-            Ok(value)
-        } else {
-            Err(self.errors)
-        }
-    }
-
-    fn wrong(&mut self, pointer: String, detail: impl Into<String>) {
-        self.errors.push(InputError {
-            code: InputCode::InvalidField,
-            pointer,
-            detail: detail.into(),
-        });
     }
 
     fn name(&mut self, pointer: String, value: &Value) -> Option<String> {
@@ -146,7 +114,7 @@ impl Reading {
             let detail = format!(
                 "expected a text of 1 to {NAME_LENGTH_MAX} characters, none of them a control character"
             );
-            self.wrong(pointer, detail);
+            self.mistakes.wrong(pointer, detail);
         }
         name
     }
@@ -166,7 +134,7 @@ impl Reading {
             let detail = format!(
                 "expected gateway, mqtt or the name of a connector: 1 to {CONNECTOR_LENGTH_MAX} of a-z 0-9 _ -"
             );
-            self.wrong(pointer, detail);
+            self.mistakes.wrong(pointer, detail);
         }
         connector
     }
@@ -174,7 +142,8 @@ impl Reading {
     fn workspace(&mut self, pointer: String, value: &Value) -> Option<WorkspaceRef> {
         let workspace = value.as_str().and_then(WorkspaceRef::parse);
         if workspace.is_none() {
-            self.wrong(pointer, "expected the id (ws_…) or the slug of a workspace");
+            self.mistakes
+                .wrong(pointer, "expected the id (ws_…) or the slug of a workspace");
         }
         workspace
     }
@@ -187,7 +156,7 @@ impl Reading {
         let settings = settings.filter(|text| text.len() <= SETTINGS_LENGTH_MAX);
         if settings.is_none() {
             let detail = format!("expected a JSON object of at most {SETTINGS_LENGTH_MAX} bytes");
-            self.wrong(pointer, detail);
+            self.mistakes.wrong(pointer, detail);
         }
         settings
     }

@@ -68,11 +68,7 @@ impl PrivacySettings {
     pub fn parse_update(body: &[u8]) -> Result<PrivacySettings, InputError> {
         let settings: PrivacySettings =
             serde_json::from_slice(body).map_err(|error| InputError {
-                code: if error.is_data() {
-                    InputCode::InvalidField
-                } else {
-                    InputCode::MalformedJson
-                },
+                code: InputCode::of(&error),
                 pointer: String::new(),
                 detail: error.to_string(),
             })?;

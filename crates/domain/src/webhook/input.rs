@@ -12,7 +12,8 @@ use super::{
 };
 use crate::{
     filter::TypeFilter,
-    new_event::{InputCode, InputError, WorkspaceRef, escaped},
+    mistakes::{Mistakes, members},
+    new_event::{InputError, WorkspaceRef, escaped},
     retry::RetrySchedule,
     signature::WebhookSecret,
 };
@@ -54,19 +55,19 @@ impl WebhookInput {
     pub fn parse(body: &[u8]) -> Result<WebhookInput, Vec<InputError>> {
         let mut input = WebhookInput::of_url(String::new());
         let mut reading = Reading::default();
-        reading.overlay(&object(body)?, &mut input);
-        if input.url.is_empty() && !reading.is_wrong("/url") {
-            reading.wrong("/url".to_owned(), "the URL is missing");
+        reading.overlay(&members(body)?, &mut input);
+        if input.url.is_empty() && !reading.mistakes.is_wrong("/url") {
+            reading.mistakes.wrong("/url", "the URL is missing");
         }
-        reading.end(input)
+        reading.mistakes.end(input)
     }
 
     /// Reads the body of PATCH: what is left out stays as it is, `null` brings the default back.
     pub fn parse_patch(body: &[u8], webhook: &Webhook) -> Result<WebhookInput, Vec<InputError>> {
         let mut input = WebhookInput::of(webhook);
         let mut reading = Reading::default();
-        reading.overlay(&object(body)?, &mut input);
-        reading.end(input)
+        reading.overlay(&members(body)?, &mut input);
+        reading.mistakes.end(input)
     }
 
     /// A webhook with nothing but a URL, which is not checked.
@@ -106,25 +107,10 @@ impl WebhookInput {
     }
 }
 
-fn object(body: &[u8]) -> Result<Map<String, Value>, Vec<InputError>> {
-    serde_json::from_slice(body).map_err(|error| {
-        let code = if error.is_data() {
-            InputCode::InvalidField
-        } else {
-            InputCode::MalformedJson
-        };
-        vec![InputError {
-            code,
-            pointer: String::new(),
-            detail: format!("expected a JSON object: {error}"),
-        }]
-    })
-}
-
-/// The mistakes found up to now.
+/// Reads the members one by one.
 #[derive(Default)]
 struct Reading {
-    errors: Vec<InputError>,
+    mistakes: Mistakes,
 }
 
 impl Reading {
@@ -157,39 +143,15 @@ impl Reading {
                 "rate_per_second" => {
                     input.rate_per_second = self.number(&pointer, value, 1..=10_000);
                 }
-                _ => self.errors.push(InputError {
-                    code: InputCode::UnknownField,
-                    pointer,
-                    detail: format!("there is no such member: {EXPECTED}"),
-                }),
+                _ => self.mistakes.unknown(pointer, EXPECTED),
             }
         }
-    }
-
-    fn end(self, input: WebhookInput) -> Result<WebhookInput, Vec<InputError>> {
-        if self.errors.is_empty() {
-            Ok(input)
-        } else {
-            Err(self.errors)
-        }
-    }
-
-    fn is_wrong(&self, pointer: &str) -> bool {
-        self.errors.iter().any(|error| error.pointer == pointer)
-    }
-
-    fn wrong(&mut self, pointer: String, detail: impl Into<String>) {
-        self.errors.push(InputError {
-            code: InputCode::InvalidField,
-            pointer,
-            detail: detail.into(),
-        });
     }
 
     fn keep<T>(&mut self, pointer: &str, value: Result<T, impl fmt::Display>, place: &mut T) {
         match value {
             Ok(value) => *place = value,
-            Err(error) => self.wrong(pointer.to_owned(), error.to_string()),
+            Err(error) => self.mistakes.wrong(pointer, error.to_string()),
         }
     }
 
@@ -216,7 +178,7 @@ impl Reading {
             | Value::Number(_)
             | Value::Array(_)
             | Value::Object(_) => {
-                self.wrong(pointer.to_owned(), "expected a string");
+                self.mistakes.wrong(pointer, "expected a string");
                 None
             }
         }
@@ -234,7 +196,7 @@ impl Reading {
                 bounds.start(),
                 bounds.end()
             );
-            self.wrong(pointer.to_owned(), detail);
+            self.mistakes.wrong(pointer, detail);
         }
         number
     }
@@ -246,10 +208,8 @@ impl Reading {
         {
             *place = WorkspaceRef::parse(&text);
             if place.is_none() {
-                self.wrong(
-                    pointer.to_owned(),
-                    "expected the id (ws_…) or the slug of a workspace",
-                );
+                self.mistakes
+                    .wrong(pointer, "expected the id (ws_…) or the slug of a workspace");
             }
         }
     }
@@ -263,7 +223,7 @@ impl Reading {
                 let detail = format!(
                     "expected at most {DESCRIPTION_LENGTH_MAX} characters, none of them NUL"
                 );
-                self.wrong(pointer.to_owned(), detail);
+                self.mistakes.wrong(pointer, detail);
             }
             *place = text;
         }
@@ -281,18 +241,14 @@ impl Reading {
         place.clear();
         let Some(members) = value.as_object() else {
             if !value.is_null() {
-                self.wrong(
-                    pointer.to_owned(),
-                    "expected an object of header names and values",
-                );
+                self.mistakes
+                    .wrong(pointer, "expected an object of header names and values");
             }
             return;
         };
         if members.len() > HEADERS_MAX {
-            self.wrong(
-                pointer.to_owned(),
-                format!("expected at most {HEADERS_MAX} headers"),
-            );
+            self.mistakes
+                .wrong(pointer, format!("expected at most {HEADERS_MAX} headers"));
             return;
         }
         for (name, value) in members {
@@ -301,12 +257,13 @@ impl Reading {
             if let Some(value) = self.text(&pointer, value) {
                 match check_header_name(&name).and_then(|()| check_header_value(&value)) {
                     Ok(()) if place.contains_key(&name) => {
-                        self.wrong(pointer, "expected once; header names have no case");
+                        self.mistakes
+                            .wrong(pointer, "expected once; header names have no case");
                     }
                     Ok(()) => {
                         place.insert(name, value);
                     }
-                    Err(detail) => self.wrong(pointer, detail),
+                    Err(detail) => self.mistakes.wrong(pointer, detail),
                 }
             }
         }

@@ -11,6 +11,47 @@ use tokio::sync::{Notify, mpsc};
 use super::{engine::Engine, *};
 use crate::RefusedBy;
 
+/// A gateway whose commands say that they have begun.
+struct Slow {
+    engine: Engine,
+    _gateway: Gateway,
+    begun: mpsc::UnboundedReceiver<Box<str>>,
+    /// Lets one of those that wait end.
+    go_on: Arc<Notify>,
+}
+
+impl Slow {
+    /// Commands that `waits` names end when the test lets them, the others at once.
+    async fn start(waits: fn(CommandName) -> bool) -> Slow {
+        let engine = Engine::start().await;
+        let (began, begun) = mpsc::unbounded_channel();
+        let go_on = Arc::new(Notify::new());
+        let may_go_on = Arc::clone(&go_on);
+        let gateway = builder(&engine)
+            .on_command(move |command| {
+                let (began, may_go_on) = (began.clone(), Arc::clone(&may_go_on));
+                async move {
+                    began.send(command.id).unwrap();
+                    if waits(command.name) {
+                        may_go_on.notified().await;
+                    }
+                    Ok(Bytes::from_static(b"1"))
+                }
+            })
+            .start();
+        Slow {
+            engine,
+            _gateway: gateway,
+            begun,
+            go_on,
+        }
+    }
+
+    async fn next_begun(&mut self) -> Box<str> {
+        self.begun.recv().await.unwrap()
+    }
+}
+
 #[tokio::test]
 async fn a_command_that_comes_again_is_answered_from_memory() {
     let engine = Engine::start().await;
@@ -23,8 +64,7 @@ async fn a_command_that_comes_again_is_answered_from_memory() {
         })
         .start();
     for fence in 1..=3 {
-        let mut peer = engine.accept().await;
-        peer.welcome(fence).await;
+        let mut peer = engine.welcome(fence).await;
         peer.command("msg_1", CommandName::MessageSend).await;
         let result = peer.result("msg_1").await;
         assert_eq!(result, Ok(Bytes::from_static(b"[\"message.send\",0]")));
@@ -35,68 +75,37 @@ async fn a_command_that_comes_again_is_answered_from_memory() {
 
 #[tokio::test]
 async fn a_command_that_comes_again_while_it_is_carried_out_is_answered_once() {
-    let engine = Engine::start().await;
-    let (began, mut beginnings) = mpsc::unbounded_channel();
-    let go_on = Arc::new(Notify::new());
-    let may_go_on = Arc::clone(&go_on);
-    let _gateway = builder(&engine)
-        .on_command(move |command| {
-            began.send(command.id).unwrap();
-            let may_go_on = Arc::clone(&may_go_on);
-            async move {
-                may_go_on.notified().await;
-                Ok(Bytes::from_static(b"1"))
-            }
-        })
-        .start();
-    let mut peer = engine.accept().await;
-    peer.welcome(1).await;
+    let mut slow = Slow::start(|_| true).await;
+    let mut peer = slow.engine.welcome(1).await;
     peer.command("cmd_1", CommandName::HistorySync).await;
-    assert_eq!(beginnings.recv().await.as_deref(), Some("cmd_1"));
+    assert_eq!(&*slow.next_begun().await, "cmd_1");
     drop(peer);
-    let mut peer = engine.accept().await;
-    peer.welcome(2).await;
+    let mut peer = slow.engine.welcome(2).await;
     peer.command("cmd_1", CommandName::HistorySync).await;
     peer.command("cmd_2", CommandName::HistorySync).await;
-    assert_eq!(beginnings.recv().await.as_deref(), Some("cmd_2"));
-    go_on.notify_one();
+    assert_eq!(&*slow.next_begun().await, "cmd_2");
+    slow.go_on.notify_one();
     assert_eq!(peer.result("cmd_1").await, Ok(Bytes::from_static(b"1")));
-    go_on.notify_one();
+    slow.go_on.notify_one();
     assert_eq!(peer.result("cmd_2").await, Ok(Bytes::from_static(b"1")));
 }
 
 #[tokio::test]
 async fn messages_are_sent_one_after_the_other_while_other_commands_go_on() {
-    let engine = Engine::start().await;
-    let (began, mut beginnings) = mpsc::unbounded_channel();
-    let go_on = Arc::new(Notify::new());
-    let may_go_on = Arc::clone(&go_on);
-    let _gateway = builder(&engine)
-        .on_command(move |command| {
-            let (began, may_go_on) = (began.clone(), Arc::clone(&may_go_on));
-            async move {
-                began.send(command.id).unwrap();
-                if command.name == CommandName::MessageSend {
-                    may_go_on.notified().await;
-                }
-                Ok(Bytes::from_static(b"null"))
-            }
-        })
-        .start();
-    let mut peer = engine.accept().await;
-    peer.welcome(1).await;
+    let mut slow = Slow::start(|name| name == CommandName::MessageSend).await;
+    let mut peer = slow.engine.welcome(1).await;
     peer.command("msg_1", CommandName::MessageSend).await;
     peer.command("msg_2", CommandName::MessageSend).await;
     peer.command("cmd_1", CommandName::GroupInfo).await;
     assert!(peer.result("cmd_1").await.is_ok());
-    let mut begun = [beginnings.recv().await, beginnings.recv().await].map(Option::unwrap);
+    let mut begun = [slow.next_begun().await, slow.next_begun().await];
     begun.sort();
     assert_eq!(begun.each_ref().map(|id| &**id), ["cmd_1", "msg_1"]);
-    assert!(beginnings.is_empty());
-    go_on.notify_one();
+    assert!(slow.begun.is_empty());
+    slow.go_on.notify_one();
     assert!(peer.result("msg_1").await.is_ok());
-    assert_eq!(beginnings.recv().await.as_deref(), Some("msg_2"));
-    go_on.notify_one();
+    assert_eq!(&*slow.next_begun().await, "msg_2");
+    slow.go_on.notify_one();
     assert!(peer.result("msg_2").await.is_ok());
 }
 
@@ -115,8 +124,7 @@ async fn a_refusal_is_passed_on_and_a_panic_is_one() {
             })
         })
         .start();
-    let mut peer = engine.accept().await;
-    peer.welcome(1).await;
+    let mut peer = engine.welcome(1).await;
     peer.command("msg_1", CommandName::MessageSend).await;
     assert_eq!(
         peer.result("msg_1").await,

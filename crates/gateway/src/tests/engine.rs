@@ -71,6 +71,13 @@ impl Engine {
         peer
     }
 
+    /// Takes a connection and its hello, and opens a session under this fence.
+    pub(crate) async fn welcome(&self, fence: u64) -> Peer {
+        let mut peer = self.accept().await;
+        peer.welcome(fence).await;
+        peer
+    }
+
     /// Answers a connection with HTTP.
     pub(crate) async fn refuse(&self, status: &str, content_type: &str) {
         let visitor = self.visitor().await;
@@ -218,5 +225,10 @@ impl Peer {
             }
         }
         false
+    }
+
+    /// Closes the connection that the gateway has closed.
+    pub(crate) async fn answer_goodbye(mut self) {
+        assert!(self.socket.next().await.is_none());
     }
 }

@@ -16,12 +16,7 @@ async fn what_was_not_acknowledged_is_sent_again_in_its_order() {
                 receipts.push(gateway.send(event(id)).await.unwrap());
             }
         };
-        let accepting = async {
-            let mut peer = engine.accept().await;
-            peer.welcome(1).await;
-            peer
-        };
-        tokio::join!(sending, accepting).1
+        tokio::join!(sending, engine.welcome(1)).1
     };
     for id in ["1", "2", "3"] {
         peer.event(id).await;
@@ -30,8 +25,7 @@ async fn what_was_not_acknowledged_is_sent_again_in_its_order() {
     let second = receipts.remove(1);
     assert_eq!(second.await, Ok(Position::new(10)));
     drop(peer);
-    let mut peer = engine.accept().await;
-    peer.welcome(2).await;
+    let mut peer = engine.welcome(2).await;
     peer.event("1").await;
     peer.event("3").await;
     peer.ack("1", 9).await;
@@ -49,8 +43,7 @@ async fn an_event_that_was_sent_before_there_was_a_connection_is_kept() {
     for _ in 0..3 {
         drop(engine.accept().await);
     }
-    let mut peer = engine.accept().await;
-    peer.welcome(1).await;
+    let mut peer = engine.welcome(1).await;
     peer.event("1").await;
     peer.ack("1", 5).await;
     assert_eq!(receipt.await, Ok(Position::new(5)));
@@ -70,8 +63,7 @@ async fn a_full_gateway_makes_its_caller_wait() {
             receipts.len()
         }
     });
-    let mut peer = engine.accept().await;
-    peer.welcome(1).await;
+    let mut peer = engine.welcome(1).await;
     peer.event("1").await;
     peer.event("2").await;
     // The gateway still hears and answers, but sends no third event.
@@ -92,8 +84,7 @@ async fn a_full_gateway_makes_its_caller_wait() {
 async fn credentials_are_fetched_with_their_fence() {
     let engine = Engine::start().await;
     let gateway = start(&engine);
-    let mut peer = engine.accept().await;
-    peer.welcome(4).await;
+    let _peer = engine.welcome(4).await;
     let answering = async {
         let visitor = engine.visitor().await;
         let path = format!("GET /v1/devices/{}/credentials ", super::engine::device());
@@ -122,11 +113,7 @@ async fn credentials_are_fetched_with_their_fence() {
 
 #[tokio::test]
 async fn credentials_are_kept_under_the_fence_of_the_newest_session_of_ours() {
-    let engine = Engine::start().await;
-    let gateway = start(&engine);
-    let mut peer = engine.accept().await;
-    peer.welcome(4).await;
-    gateway.opened().await.unwrap();
+    let (engine, gateway, peer) = session(4).await;
     let answering = async {
         let visitor = engine.visitor().await;
         assert!(visitor.head.contains("if-match: \"4\""), "{}", visitor.head);
@@ -134,8 +121,7 @@ async fn credentials_are_kept_under_the_fence_of_the_newest_session_of_ours() {
         visitor.answer("412 Precondition Failed", "", b"{}").await;
         // It was our own next session, of which the gateway had not heard.
         drop(peer);
-        let mut peer = engine.accept().await;
-        peer.welcome(5).await;
+        let peer = engine.welcome(5).await;
         let visitor = engine.visitor().await;
         assert!(visitor.head.contains("if-match: \"5\""), "{}", visitor.head);
         visitor.answer("204 No Content", "", b"").await;
@@ -148,15 +134,12 @@ async fn credentials_are_kept_under_the_fence_of_the_newest_session_of_ours() {
 
 #[tokio::test]
 async fn a_gateway_whose_session_was_taken_cannot_spoil_the_credentials() {
-    let engine = Engine::start().await;
-    let gateway = start(&engine);
-    let mut peer = engine.accept().await;
-    peer.welcome(4).await;
-    gateway.opened().await.unwrap();
-    let answering = async {
+    let (engine, gateway, mut peer) = session(4).await;
+    let answering = async move {
         let visitor = engine.visitor().await;
         visitor.answer("412 Precondition Failed", "", b"{}").await;
         peer.bye(ByeReason::Replaced).await;
+        assert!(peer.ends_with_goodbye().await);
     };
     let asking = gateway.put_credentials(Bytes::from_static(b"secret"));
     let ((), kept) = tokio::join!(answering, asking);

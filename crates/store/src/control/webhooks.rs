@@ -21,6 +21,7 @@ use super::{
     },
     counters::bump,
     failure::{Failed, Outcome as _},
+    limits::refuse_beyond,
 };
 use crate::StoreError;
 
@@ -38,7 +39,7 @@ macro_rules! columns {
 }
 
 const COUNT: &str = "
-    SELECT COUNT(*) AS webhooks
+    SELECT COUNT(*) AS counted
     FROM   webhooks
     WHERE  tenant = $1";
 
@@ -134,7 +135,7 @@ impl Control {
         // Taking the number first makes others wait, so that the count below is still true when this transaction ends.
         let no = bump(&mut transaction, NUMBERS).await?;
         if let Some(max) = max {
-            refuse_beyond(&mut transaction, tenant, max).await?;
+            refuse_beyond(&mut transaction, COUNT, tenant, ("webhooks", max)).await?;
         }
         let webhook = SealedWebhook {
             no: no.unsigned_abs(),
@@ -297,27 +298,6 @@ impl Control {
         Ok(match self.webhook(tenant, webhook).await? {
             Some(_) => StoreError::VersionMismatch,
             None => StoreError::NotFound("webhook"),
-        })
-    }
-}
-
-async fn refuse_beyond(
-    on: &mut AnyConnection,
-    tenant: TenantId,
-    max: u32,
-) -> Result<(), StoreError> {
-    let row = sqlx::query(COUNT)
-        .bind(tenant.to_string())
-        .fetch_one(on)
-        .await
-        .or_fail()?;
-    let count: i64 = number(&row, "webhooks")?;
-    if count < i64::from(max) {
-        Ok(())
-    } else {
-        Err(StoreError::LimitReached {
-            what: "webhooks",
-            max,
         })
     }
 }

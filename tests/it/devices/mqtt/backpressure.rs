@@ -5,22 +5,15 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use super::{connected, device, log, settings, until_state};
+use super::{
+    super::backpressure::{EVENT_BYTES, OFFERED, PER_MINUTE, check_kept, until_nothing_is_taken},
+    connected, device, settings, until_state,
+};
 use crate::harness::{
     Engine,
     mqtt::{Connect, Mqtt, publish},
     process::anonymous_memory_bytes,
-    until,
 };
-
-/// Events a minute of the plan that is soon spent.
-const PER_MINUTE: usize = 20;
-const EVENT_BYTES: usize = 16 * 1024;
-/// More than what connection and engine together may take without an acknowledgement; most of it is the kernel's.
-const TAKEN_MAX: usize = 24 * 1024 * 1024;
-const OFFERED: usize = 96 * 1024 * 1024;
-/// Looks without a change after which nothing moves any more: longer than a device may be silent.
-const LOOKS: usize = 500;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_not_acknowledged_is_not_read_for_ever() {
@@ -53,18 +46,8 @@ async fn what_is_not_acknowledged_is_not_read_for_ever() {
             counted.fetch_add(EVENT_BYTES, Ordering::Relaxed);
         }
     });
-    let (mut last, mut looks) = (0, 0);
-    until("nothing more is taken", async || {
-        let now = taken.load(Ordering::Relaxed);
-        looks = if now == last && now > 0 { looks + 1 } else { 0 };
-        last = now;
-        (looks >= LOOKS).then_some(())
-    })
-    .await;
-    assert!(last < TAKEN_MAX, "{last} bytes were taken");
+    until_nothing_is_taken(&engine, &taken, before).await;
     assert!(!offering.is_finished());
-    let grown = anonymous_memory_bytes(engine.process_id()).saturating_sub(before);
-    assert!(grown < TAKEN_MAX as u64, "{grown} bytes are held");
 
     // It waits, and is not silent; nobody else waits.
     until_state(&slow.client, &id, "connected").await;
@@ -73,12 +56,6 @@ async fn what_is_not_acknowledged_is_not_read_for_ever() {
         .send(&publish("events/a.b", 1, 1, Some(&[]), b"1"))
         .await;
     other.expect(0x40).await;
-    let kept = log(&slow.client).await;
-    // The minute goes on meanwhile.
-    assert!(
-        kept.len() <= PER_MINUTE * 4,
-        "{} events are kept",
-        kept.len()
-    );
+    check_kept(&slow.client).await;
     offering.abort();
 }

@@ -32,6 +32,24 @@ async fn mosquitto(program: &str, arguments: &[&str]) -> (bool, String) {
     )
 }
 
+/// What mosquitto's programs are told about where to go and as whom.
+fn identity<'a>(port: &'a str, version: &'a str, id: &'a str, key: &'a str) -> [&'a str; 12] {
+    [
+        "-h",
+        "127.0.0.1",
+        "-p",
+        port,
+        "-V",
+        version,
+        "-i",
+        id,
+        "-u",
+        "anybody",
+        "-P",
+        key,
+    ]
+}
+
 #[tokio::test]
 async fn mosquitto_pub_publishes_in_every_version_and_qos() {
     let engine = engine().await;
@@ -43,26 +61,9 @@ async fn mosquitto_pub_publishes_in_every_version_and_qos() {
         for qos in ["0", "1", "2"] {
             let payload = json!({ "version": version, "qos": qos });
             let text = payload.to_string();
-            let arguments = [
-                "-h",
-                "127.0.0.1",
-                "-p",
-                &port,
-                "-V",
-                version,
-                "-i",
-                &id,
-                "-u",
-                "anybody",
-                "-P",
-                engine.key(),
-                "-t",
-                "events/sensor.reading",
-                "-q",
-                qos,
-                "-m",
-                &text,
-            ];
+            let what = ["-t", "events/sensor.reading", "-q", qos, "-m", &text];
+            let who = identity(&port, version, &id, engine.key());
+            let arguments = [&who[..], &what].concat();
             let (is_fine, said) = mosquitto("mosquitto_pub", &arguments).await;
             assert!(is_fine, "{said}");
             // What is not acknowledged is stored a little later.
@@ -79,31 +80,16 @@ async fn mosquitto_pub_is_told_that_it_may_not() {
     let engine = engine().await;
     let id = device(&engine.client()).await;
     let port = port(&engine).await.to_string();
-    let base = [
-        "-h",
-        "127.0.0.1",
-        "-p",
-        &port,
-        "-i",
-        &id,
-        "-u",
-        "anybody",
-        "-q",
-        "1",
-        "-m",
-        "1",
-    ];
-    let wrong_key = [&base[..], &["-V", "5", "-P", "ak_x_0", "-t", "events/a.b"]].concat();
+    let what = ["-q", "1", "-m", "1"];
+    let stranger = identity(&port, "5", &id, "ak_x_0");
+    let wrong_key = [&stranger[..], &what, &["-t", "events/a.b"]].concat();
     let (is_fine, said) = mosquitto("mosquitto_pub", &wrong_key).await;
     assert!(
         !is_fine && said.to_lowercase().contains("bad user name or password"),
         "{said}"
     );
-    let foreign = [
-        &base[..],
-        &["-V", "5", "-P", engine.key(), "-t", "elsewhere"],
-    ]
-    .concat();
+    let who = identity(&port, "5", &id, engine.key());
+    let foreign = [&who[..], &what, &["-t", "elsewhere"]].concat();
     let (_, said) = mosquitto("mosquitto_pub", &foreign).await;
     assert!(said.to_lowercase().contains("not authorized"), "{said}");
 }
@@ -116,26 +102,8 @@ async fn mosquitto_sub_is_given_a_command() {
     let port = port(&engine).await.to_string();
     for version in ["311", "5"] {
         let id = device(&client).await;
-        let arguments = [
-            "-h",
-            "127.0.0.1",
-            "-p",
-            &port,
-            "-V",
-            version,
-            "-i",
-            &id,
-            "-u",
-            "anybody",
-            "-P",
-            engine.key(),
-            "-q",
-            "1",
-            "-t",
-            "commands",
-            "-C",
-            "1",
-        ];
+        let who = identity(&port, version, &id, engine.key());
+        let arguments = [&who[..], &["-q", "1", "-t", "commands", "-C", "1"]].concat();
         let asks = async {
             until_state(&client, &id, "connected").await;
             let path = format!("/v1/devices/{id}/groups/7@g.us");
@@ -217,28 +185,9 @@ async fn both_clients_come_in_inside_of_tls() {
     let port = inside.port().await.to_string();
     for (version, id) in ["311", "5"].into_iter().zip(&ids) {
         let authority = authority();
-        let arguments = [
-            "-h",
-            "127.0.0.1",
-            "-p",
-            &port,
-            "--cafile",
-            &authority,
-            "-V",
-            version,
-            "-i",
-            id,
-            "-u",
-            "anybody",
-            "-P",
-            &key,
-            "-t",
-            "events/a.b",
-            "-q",
-            "1",
-            "-m",
-            "1",
-        ];
+        let who = identity(&port, version, id, &key);
+        let what = ["-t", "events/a.b", "-q", "1", "-m", "1"];
+        let arguments = [&who[..], &["--cafile", &authority], &what].concat();
         let (is_fine, said) = mosquitto("mosquitto_pub", &arguments).await;
         assert!(is_fine, "{said}");
         let arguments = ["send", version, &port, id, &key, &authority];

@@ -88,17 +88,19 @@ async fn a_command_waits_until_its_device_wants_it_and_comes_again_after_a_recon
     assert_eq!(answer, json!(1));
 }
 
+/// Asks a device for something that it is not told.
+async fn ask_in_vain(engine: &Engine, id: &str) {
+    let path = format!("/v1/devices/{id}/groups/7@g.us");
+    let answer = engine.client().get(&path).await;
+    answer.problem(504, "device_timeout");
+}
+
 #[tokio::test]
 async fn a_device_that_takes_no_commands_lets_them_time_out() {
     let settings = settings().with("TRUNKLINE__DEVICES__COMMAND_TIMEOUT_MS", "500");
     let engine = Engine::start_with(settings).await;
     let (id, mut mqtt) = connected(&engine, 4).await;
-    let path = format!("/v1/devices/{id}/groups/7@g.us");
-    engine
-        .client()
-        .get(&path)
-        .await
-        .problem(504, "device_timeout");
+    ask_in_vain(&engine, &id).await;
     // Nobody waits for it any more: it is not sent.
     mqtt.send(&[&subscribe(4, &[("commands", 1)])[..], &[0xc0, 0]].concat())
         .await;
@@ -139,12 +141,7 @@ async fn who_unsubscribes_gets_no_more_commands() {
     mqtt.expect(0x90).await;
     mqtt.send(b"\xa2\x12\0\x02\0\0\x08commands\0\x03abc").await;
     assert_eq!(mqtt.expect(0xb0).await, [0, 2, 0, 0, 0x11]);
-    let path = format!("/v1/devices/{id}/groups/7@g.us");
-    engine
-        .client()
-        .get(&path)
-        .await
-        .problem(504, "device_timeout");
+    ask_in_vain(&engine, &id).await;
     mqtt.send(&[0xc0, 0]).await;
     mqtt.expect(0xd0).await;
 }

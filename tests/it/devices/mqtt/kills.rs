@@ -40,7 +40,7 @@ impl Fleet {
             if TcpStream::connect(("127.0.0.1", port)).await.is_ok() {
                 self.session(port, &connect, name, &mut next).await;
             }
-            // A device that is refused because it came too often comes back later.
+            // The device's own pause, and no wait of the test: one that is refused because it came too often comes back later.
             sleep(Duration::from_millis(300)).await;
         }
     }
