@@ -77,7 +77,9 @@ cargo nextest run --workspace "$@"
 
 # Connectors that are programs of their own, against the engine that was built.
 if [ $# -eq 0 ]; then
-    TRUNKLINE_BIN=$PWD/target/debug/trunkline connectors/baileys/test.sh
+    export TRUNKLINE_BIN=${CARGO_TARGET_DIR:-$PWD/target}/debug/trunkline
+    connectors/baileys/test.sh
+    connectors/whatsapp/test.sh
 fi
 
 # The same journeys again, on PostgreSQL. Those about the embedded database's own files say so in their names.

@@ -19,7 +19,7 @@ sources() {
 }
 
 mode=${1:-}
-case $mode in "" | --always | --stamp) ;; *) sed -n '2,6s/^# //p' "$0" >&2 && exit 2 ;; esac
+case $mode in "" | --always | --stamp) ;; *) sed -n '2,6s/^# //p' test.sh >&2 && exit 2 ;; esac
 now=$(sources)
 before=$(cat tested 2>/dev/null || echo nothing)
 if [ "$before" = "$now" ]; then

@@ -89,9 +89,19 @@ impl<'a> Session<'a> {
         };
         if matches!(left, Left::Ended(_) | Left::Asked) {
             // The other side learns that this was meant; if it does not, nothing is lost.
-            drop(timeout(GOODBYE_WITHIN, self.sink.close()).await);
+            drop(timeout(GOODBYE_WITHIN, self.say_goodbye()).await);
         }
         left
+    }
+
+    /// Closes the connection, and waits until the engine has closed it too: of a process that ends before, the engine may see nothing
+    /// but that the connection is gone.
+    async fn say_goodbye(&mut self) -> Result<(), Error> {
+        self.sink.close().await?;
+        while let Some(unread) = self.stream.next().await {
+            unread?;
+        }
+        Ok(())
     }
 
     async fn open(&mut self) -> Result<(), Left> {

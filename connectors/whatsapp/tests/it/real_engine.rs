@@ -172,4 +172,6 @@ async fn an_account_is_paired_and_talks_through_the_engine() {
         .sent(|node| node.tag == "receipt" && attr(node, "id") == "M2")
         .await;
     assert!(connector.terminate().await.success());
+    let is_closed = |device: &Value| (device["reason"] == "closed").then_some(());
+    engine.until(&path, is_closed).await;
 }
