@@ -9,6 +9,7 @@ mod first_start;
 mod http;
 mod logging;
 mod metrics;
+mod scheduling;
 mod shutdown;
 mod tls;
 

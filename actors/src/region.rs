@@ -4,6 +4,8 @@
 //! Decides when to write, never what. Holds nothing that is not either written or still owed an answer, so its death costs
 //! the writers in flight an error and nobody anything else.
 
+mod growing;
+
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
@@ -18,6 +20,7 @@ use store::{
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::registry::{AskError, InjectPanic, Keyed, Lifeline, Registry, Reply};
+pub use growing::{GrowingAppend, Turn};
 
 /// Rows in one transaction, about: more would make those who wait wait longer than they gain.
 const COMMIT_ROWS_MAX: usize = 4_096;
@@ -26,7 +29,7 @@ const COMMIT_ROWS_MAX: usize = 4_096;
 pub struct RegionActor {
     region: Region,
     log: Arc<dyn RegionLog>,
-    queue: VecDeque<Waiting>,
+    queue: VecDeque<Enqueue>,
     /// Commits under way.
     writing: usize,
     /// Whose parts they hold: a tenant's parts are written one commit after the other.
@@ -35,8 +38,18 @@ pub struct RegionActor {
     _lifeline: Lifeline<RegionActor>,
 }
 
-struct Waiting {
-    part: Write,
+/// What is offered to the writer.
+#[derive(Debug)]
+pub enum Offer {
+    /// A part as it is.
+    Part(Write),
+    /// An append that grows until its turn comes.
+    Growing(Arc<GrowingAppend>),
+}
+
+/// Whom to tell what became of a part that is being written.
+struct Asker {
+    growing: Option<Arc<GrowingAppend>>,
     reply: Reply<WriteOutcome>,
 }
 
@@ -48,7 +61,7 @@ pub type WriteOutcome = Result<(), WriteError>;
 #[rtype(result = "()")]
 pub struct Enqueue {
     /// What to write.
-    pub part: Write,
+    pub offer: Offer,
     /// Where to answer.
     pub reply: Reply<WriteOutcome>,
 }
@@ -74,7 +87,7 @@ impl RegionActor {
         if self.writing >= self.log.commits_at_once() {
             return;
         }
-        let (parts, replies) = self.take_commit();
+        let (parts, askers) = self.take_commit();
         if parts.is_empty() {
             return;
         }
@@ -89,31 +102,82 @@ impl RegionActor {
         ctx.spawn(write.into_actor(self).map(move |outcomes, actor, ctx| {
             metrics::histogram!("commit_seconds", "region" => actor.region.name())
                 .record(started_at.elapsed().as_secs_f64());
-            answer(replies, outcomes);
+            answer(askers, outcomes);
             actor.writing -= 1;
             actor.busy.retain(|tenant| !tenants.contains(tenant));
             actor.write_next(ctx);
         }));
     }
 
-    fn take_commit(&mut self) -> (Vec<Write>, Vec<Reply<WriteOutcome>>) {
-        let (mut parts, mut replies, mut rows) = (Vec::new(), Vec::new(), 0);
+    fn take_commit(&mut self) -> (Vec<Write>, Vec<Asker>) {
+        let (mut parts, mut askers, mut rows) = (Vec::new(), Vec::new(), 0);
         let mut later = VecDeque::new();
+        // A tenant's append waits for what becomes of the one before it, and all that follows waits with it.
+        let (mut appending, mut held_up) = (HashSet::new(), HashSet::new());
         while rows < COMMIT_ROWS_MAX
             && let Some(waiting) = self.queue.pop_front()
         {
-            if self.busy.contains(&waiting.part.tenant()) {
+            let tenant = waiting.offer.tenant();
+            let is_second = waiting.offer.is_append() && !appending.insert(tenant);
+            if is_second || self.busy.contains(&tenant) || held_up.contains(&tenant) {
+                held_up.insert(tenant);
                 later.push_back(waiting);
                 continue;
             }
-            rows += rows_of(&waiting.part);
-            parts.push(waiting.part);
-            replies.push(waiting.reply);
+            let Enqueue { offer, reply } = waiting;
+            match offer.take() {
+                Ok((part, growing)) => {
+                    rows += rows_of(&part);
+                    parts.push(part);
+                    askers.push(Asker { growing, reply });
+                }
+                Err(refused) => reply.send(Err(refused)),
+            }
         }
         // In front of what was not looked at: the order within each tenant stays.
         later.append(&mut self.queue);
         self.queue = later;
-        (parts, replies)
+        (parts, askers)
+    }
+}
+
+impl Offer {
+    fn tenant(&self) -> TenantId {
+        match self {
+            Offer::Part(part) => part.tenant(),
+            Offer::Growing(growing) => growing.tenant(),
+        }
+    }
+
+    fn is_append(&self) -> bool {
+        matches!(self, Offer::Growing(_) | Offer::Part(Write::Append(_)))
+    }
+
+    fn take(self) -> Result<(Write, Option<Arc<GrowingAppend>>), WriteError> {
+        match self {
+            Offer::Part(part) => Ok((part, None)),
+            Offer::Growing(growing) => match growing.take() {
+                Turn::Write(append) => Ok((Write::Append(append), Some(growing))),
+                Turn::Refuse => Err(WriteError::Store(StoreError::Unavailable(
+                    "the events before these were not written".to_owned(),
+                ))),
+            },
+        }
+    }
+}
+
+impl From<Write> for Offer {
+    fn from(part: Write) -> Offer {
+        Offer::Part(part)
+    }
+}
+
+impl Asker {
+    fn tell(self, outcome: WriteOutcome) {
+        if let Some(growing) = self.growing {
+            growing.ended(outcome.is_ok());
+        }
+        self.reply.send(outcome);
     }
 }
 
@@ -133,20 +197,17 @@ fn rows_of(part: &Write) -> usize {
     }
 }
 
-fn answer(
-    replies: Vec<Reply<WriteOutcome>>,
-    outcomes: Result<Vec<Result<(), WriteError>>, StoreError>,
-) {
+fn answer(askers: Vec<Asker>, outcomes: Result<Vec<Result<(), WriteError>>, StoreError>) {
     match outcomes {
         Ok(outcomes) => {
-            for (reply, outcome) in replies.into_iter().zip(outcomes) {
-                reply.send(outcome);
+            for (asker, outcome) in askers.into_iter().zip(outcomes) {
+                asker.tell(outcome);
             }
         }
         Err(error) => {
-            tracing::error!(%error, parts = replies.len(), "a commit failed: {error}");
-            for reply in replies {
-                reply.send(Err(WriteError::Store(again(&error))));
+            tracing::error!(%error, parts = askers.len(), "a commit failed: {error}");
+            for asker in askers {
+                asker.tell(Err(WriteError::Store(again(&error))));
             }
         }
     }
@@ -178,8 +239,8 @@ impl Actor for RegionActor {
 impl Handler<Enqueue> for RegionActor {
     type Result = ();
 
-    fn handle(&mut self, Enqueue { part, reply }: Enqueue, ctx: &mut Context<Self>) {
-        self.queue.push_back(Waiting { part, reply });
+    fn handle(&mut self, message: Enqueue, ctx: &mut Context<Self>) {
+        self.queue.push_back(message);
         self.write_next(ctx);
     }
 }
@@ -198,7 +259,8 @@ pub async fn write(
     region: Region,
     part: Write,
 ) -> Result<(), WriteError> {
-    landed(regions.post(&region, |reply| Enqueue { part, reply })).await
+    let offer = Offer::Part(part);
+    landed(regions.post(&region, |reply| Enqueue { offer, reply })).await
 }
 
 /// Waits for what became of a part that was posted. It takes as long as the disk takes: whoever asked has a deadline.

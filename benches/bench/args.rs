@@ -13,7 +13,7 @@ use crate::roles::Role;
 #[command(name = "bench", args_conflicts_with_subcommands = true)]
 pub(crate) struct Args {
     /// Rows to measure, such as `1,4,7`; all of them if left out.
-    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=11))]
+    #[arg(long, value_delimiter = ',', value_parser = clap::value_parser!(u8).range(1..=13))]
     pub(crate) rows: Vec<u8>,
     /// Small counts: shows that every row works, not how fast the engine is.
     #[arg(long)]

@@ -27,6 +27,7 @@ use crate::{
     },
     logging,
     metrics::Metrics,
+    scheduling,
     shutdown::{self, Open, Stopper, Stopping},
 };
 
@@ -84,6 +85,8 @@ pub(crate) fn within_process<W: Future<Output = Result<(), Failure>>>(
     settings: Settings,
     work: impl FnOnce(Given, Metrics) -> W,
 ) -> Result<(), Failure> {
+    // Before the first thread is started.
+    scheduling::work_in_batches();
     let given = Given::new(settings);
     let logging = logging::start(&given.settings, &given.clock).context("start to log")?;
     let metrics = Metrics::install(given.clock.clone()).context("start to count")?;

@@ -1,9 +1,7 @@
 //! Events on their way to the store, and what happens when they land.
 //!
-//! One append is in flight at a time. Whatever is numbered meanwhile forms the next one, so batches grow by themselves under
-//! load and an event alone goes at once. A second one in flight would be safe only if the store compared more than the head's
-//! position: had somebody else written as many events as the first one holds, the second would find its place free, and
-//! follow an event that is not there.
+//! An event alone goes at once. While an append is being written the next one waits in the region's queue and grows, so that
+//! batches grow by themselves under load and the disk never waits for this actor.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -19,7 +17,7 @@ use domain::{
 };
 use store::{
     StoreError,
-    log::{Append, IdempotentAnswer, Write, WriteError},
+    log::{Append, IdempotentAnswer, WriteError},
 };
 use tracing::warn;
 
@@ -27,12 +25,12 @@ use super::{
     IngestError, Ingested, Item, Ready, Stage, TenantActor, devices::Spoken, ingest::DedupKey,
 };
 use crate::{
-    region::{Enqueue, WriteOutcome, again, landed},
+    region::{Enqueue, GrowingAppend, Offer, WriteOutcome, again, landed},
     registry::Reply,
 };
 
-/// Appends that may be on their way. See above before raising it.
-const FLYING_MAX: usize = 1;
+/// Appends that may be on their way: one that is being written, and one that grows meanwhile.
+const FLYING_MAX: usize = 2;
 /// Events in one append, about.
 const APPEND_EVENTS_MAX: usize = 2_048;
 /// Bytes of payload in one append, about.
@@ -72,6 +70,7 @@ pub(super) struct Flying {
     /// Tells it from the others.
     no: u64,
     batch: Batch,
+    append: Arc<GrowingAppend>,
     /// Set when it has landed, and waits for those before it.
     outcome: Option<WriteOutcome>,
 }
@@ -95,10 +94,7 @@ impl Pending {
 
     /// Begins a request: a full batch takes no further one.
     pub(super) fn begin(&mut self) {
-        let has_room = self.batches.back().is_some_and(|batch| {
-            batch.events.len() < APPEND_EVENTS_MAX && batch.bytes < APPEND_BYTES_MAX
-        });
-        if !has_room {
+        if !self.batches.back().is_some_and(Batch::has_room) {
             self.batches.push_back(Batch::default());
         }
     }
@@ -145,9 +141,18 @@ impl Pending {
     fn pop(&mut self) -> Option<Batch> {
         self.batches.pop_front()
     }
+
+    /// Puts the first batch back: there is no room for it yet.
+    fn unpop(&mut self, batch: Batch) {
+        self.batches.push_front(batch);
+    }
 }
 
 impl Batch {
+    fn has_room(&self) -> bool {
+        self.events.len() < APPEND_EVENTS_MAX && self.bytes < APPEND_BYTES_MAX
+    }
+
     fn is_empty(&self) -> bool {
         self.events.is_empty() && self.requests.is_empty()
     }
@@ -155,6 +160,46 @@ impl Batch {
     /// Whether there is nothing to write.
     fn is_talk_only(&self) -> bool {
         self.events.is_empty() && self.answers.is_empty()
+    }
+
+    /// Moves what is written, and not needed any more when it is on disk, into the append.
+    fn pour(&mut self, append: &mut Append) {
+        append.events.extend_from_slice(&self.events);
+        append.nodes.append(&mut self.nodes);
+        append.answers.append(&mut self.answers);
+        append.messages.append(&mut self.devices.messages);
+    }
+
+    /// Takes in a batch that goes as the same append.
+    fn join(&mut self, mut other: Batch) {
+        self.events.append(&mut other.events);
+        self.bytes += other.bytes;
+        self.requests.append(&mut other.requests);
+        self.dedup.extend(other.dedup);
+        self.devices.sessions.extend(other.devices.sessions);
+    }
+}
+
+impl Flying {
+    /// Takes in a batch if the append still waits for its turn and has room, or if the batch holds nothing to write: then its
+    /// clients are answered when those are whose events are on their way. Gives back what it could not take.
+    fn try_join(&mut self, mut batch: Batch) -> Option<Batch> {
+        let joins = if batch.is_talk_only() {
+            true
+        } else {
+            let sessions = &self.batch.devices.sessions;
+            self.batch.has_room()
+                && self.append.grow(|append| {
+                    let fresh = batch.devices.sessions.difference(sessions);
+                    append.sessions.extend(fresh);
+                    batch.pour(append);
+                })
+        };
+        if !joins {
+            return Some(batch);
+        }
+        self.batch.join(batch);
+        None
     }
 }
 
@@ -165,58 +210,61 @@ impl TenantActor {
             let Stage::Ready(ready) = &mut self.stage else {
                 return;
             };
-            if ready.flying.len() >= FLYING_MAX {
-                return;
-            }
             let Some(batch) = ready.pending.pop() else {
                 return;
             };
-            if batch.is_talk_only() && ready.flying.is_empty() {
-                ready.answer(batch);
-                continue;
-            }
-            let Some(first) = batch.events.first() else {
-                // Answers that repeat what is in flight: they wait behind it.
-                if let Some(last) = ready.flying.back_mut()
-                    && batch.answers.is_empty()
-                {
-                    last.batch.requests.extend(batch.requests);
-                    continue;
-                }
-                self.send(batch, None, ctx);
-                continue;
+            let batch = match ready.flying.back_mut() {
+                None => batch,
+                Some(last) => match last.try_join(batch) {
+                    None => continue,
+                    Some(batch) => batch,
+                },
             };
-            let expected_head = first.position.prev();
-            self.send(batch, Some(expected_head), ctx);
+            if batch.is_talk_only() {
+                ready.answer(batch);
+            } else if ready.flying.len() < FLYING_MAX {
+                self.send(batch, ctx);
+            } else {
+                ready.pending.unpop(batch);
+                return;
+            }
         }
     }
 
-    fn send(&mut self, batch: Batch, expected_head: Option<Position>, ctx: &mut Context<Self>) {
+    fn send(&mut self, mut batch: Batch, ctx: &mut Context<Self>) {
         let Stage::Ready(ready) = &mut self.stage else {
             return;
         };
         // Without events the head that is expected is the one that all in flight lead to.
-        let expected_head = expected_head.unwrap_or(ready.passed_on());
-        let part = Write::Append(Append {
+        let expected_head = match batch.events.first() {
+            Some(first) => first.position.prev(),
+            None => ready.passed_on(),
+        };
+        let mut append = Append {
             tenant: self.tenant,
             expected_head,
-            events: batch.events.clone(),
-            nodes: batch.nodes.clone(),
-            answers: batch.answers.clone(),
+            events: Vec::new(),
+            nodes: Vec::new(),
+            answers: Vec::new(),
             sessions: batch.devices.sessions.iter().copied().collect(),
-            messages: batch.devices.messages.clone(),
-        });
+            messages: Vec::new(),
+        };
+        batch.pour(&mut append);
+        let before = ready.flying.back().map(|last| Arc::clone(&last.append));
+        let append = GrowingAppend::new(append, before);
+        let offer = Offer::Growing(Arc::clone(&append));
         ready.flights += 1;
         let no = ready.flights;
         ready.flying.push_back(Flying {
             no,
             batch,
+            append,
             outcome: None,
         });
         let posted = self
             .shared
             .regions
-            .post(&ready.region, |reply| Enqueue { part, reply });
+            .post(&ready.region, |reply| Enqueue { offer, reply });
         ctx.spawn(
             landed(posted)
                 .into_actor(self)

@@ -210,10 +210,11 @@ impl TenantActor {
             standing: standing.clone(),
         });
         let region = ready.region;
+        let offer = part.into();
         let posted = self
             .shared
             .regions
-            .post(&region, |reply| crate::region::Enqueue { part, reply });
+            .post(&region, |reply| crate::region::Enqueue { offer, reply });
         let written = crate::region::landed(posted);
         ctx.spawn(written.into_actor(self).map(move |outcome, actor, _| {
             if let Stage::Ready(ready) = &mut actor.stage {

@@ -207,9 +207,10 @@ async fn let_land(
             woken: Vec::new(),
             rested: Vec::new(),
         });
+        let offer = part.into();
         let posted = shared
             .regions
-            .post(&region, |reply| Enqueue { part, reply });
+            .post(&region, |reply| Enqueue { offer, reply });
         if let Ok(answer) = posted
             && let Ok(outcome) = answer.await
         {
@@ -265,11 +266,7 @@ async fn load_dispatcher(
         let no = store::log::WebhookNo(webhook.no);
         let cursor = cursors.get(&no).copied().unwrap_or(Position::ZERO);
         dispatcher.put(Hook {
-            key: WebhookKey {
-                tenant,
-                no,
-                id: webhook.id,
-            },
+            key: WebhookKey::new(tenant, webhook.no, webhook.id),
             workspace: webhook.workspace,
             events: webhook.events,
             after: webhook.starts_after.max(cursor),

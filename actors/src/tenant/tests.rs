@@ -2,7 +2,7 @@
 
 mod stand;
 
-use std::{collections::HashSet, time::Duration};
+use std::collections::HashSet;
 
 use bytes::Bytes;
 use domain::{
@@ -12,9 +12,9 @@ use domain::{
     position::{Position, Seq},
     template::Template,
 };
-use store::log::{Append, Write};
 
 use super::*;
+use crate::placement::tests::stand::until;
 use stand::{Stand, accepted, event, event_with};
 
 #[actix::test]
@@ -103,17 +103,7 @@ async fn a_dedup_id_twice_in_one_batch_is_taken_once() {
 async fn a_second_writer_cannot_fork_the_log_and_the_first_goes_on_after_it() {
     let stand = Stand::open().await;
     stand.ingest(vec![event(stand.workspace)]).await.unwrap();
-    let foreign = stand.foreign_event(Position::new(2), Seq::new(2)).await;
-    let part = Write::Append(Append {
-        tenant: stand.tenant,
-        expected_head: Position::new(1),
-        events: vec![foreign],
-        nodes: vec![],
-        answers: vec![],
-        sessions: vec![],
-        messages: vec![],
-    });
-    stand.log.commit(&[part]).await.unwrap().remove(0).unwrap();
+    stand.append_as_another().await;
     let refused = stand.ingest(vec![event(stand.workspace)]).await;
     assert!(matches!(refused, Err(IngestError::Store(_))), "{refused:?}");
     let items = stand.ingest(vec![event(stand.workspace)]).await.unwrap();
@@ -121,6 +111,53 @@ async fn a_second_writer_cannot_fork_the_log_and_the_first_goes_on_after_it() {
     assert_eq!((taken.position, taken.seq), (Position::new(3), Seq::new(3)));
     let events = stand.all().await;
     assert_eq!(events[2].prev_hash, events[1].hash);
+}
+
+#[actix::test]
+async fn events_after_an_append_that_failed_are_refused_although_their_place_is_free() {
+    let stand = Stand::open().await;
+    stand.ingest(vec![event(stand.workspace)]).await.unwrap();
+    stand.append_as_another().await;
+    // The first goes alone and finds the other's event in its place; those after it are numbered from there.
+    let ask_later = async |turns: usize| {
+        for _ in 0..turns {
+            tokio::task::yield_now().await;
+        }
+        stand.ingest(vec![event(stand.workspace)]).await
+    };
+    let asked = futures_util::future::join_all((0..20).map(|turn| ask_later(2 * turn))).await;
+    assert!(matches!(asked[0], Err(IngestError::Store(_))), "{asked:?}");
+    stand.ingest(vec![event(stand.workspace)]).await.unwrap();
+    let taken = asked.iter().filter(|outcome| outcome.is_ok()).count();
+    let events = stand.all().await;
+    assert_eq!(events.len(), 3 + taken);
+    let (mut position, mut prev) = (Position::ZERO, Hash::default());
+    for event in events {
+        assert_eq!((event.position, event.prev_hash), (position.next(), prev));
+        (position, prev) = (event.position, event.hash);
+    }
+}
+
+#[actix::test]
+async fn what_comes_while_the_disk_is_busy_goes_with_the_next_commit() {
+    let stand = Stand::open().await;
+    let turns = (0..200).map(async |turn| {
+        for _ in 0..turn {
+            tokio::task::yield_now().await;
+        }
+        stand
+            .ingest(vec![event_with(stand.workspace, &turn.to_string())])
+            .await
+    });
+    let asked = futures_util::future::join_all(turns).await;
+    assert!(asked.iter().all(Result::is_ok));
+    let positions: Vec<u64> = stand
+        .all()
+        .await
+        .iter()
+        .map(|event| event.position.get())
+        .collect();
+    assert_eq!(positions, (1..=200).collect::<Vec<_>>());
 }
 
 #[actix::test]
@@ -166,16 +203,17 @@ async fn what_a_dead_actor_had_sent_to_the_disk_is_shown_by_its_successor() {
         while stand.tenants.is_running(&stand.tenant) {
             tokio::task::yield_now().await;
         }
-        let feed = loop {
-            match stand
+        let mut feed = None;
+        // After some deaths the actor rests for a while.
+        until(async || {
+            let asked = stand
                 .tenants
-                .ask(&stand.tenant, |reply| Subscribe { reply })
-                .await
-            {
-                Ok(feed) => break feed.unwrap().unwrap(),
-                Err(_resting) => tokio::time::sleep(Duration::from_millis(50)).await,
-            }
-        };
+                .ask(&stand.tenant, |reply| Subscribe { reply });
+            feed = asked.await.ok();
+            feed.is_some()
+        })
+        .await;
+        let feed = feed.unwrap().unwrap().unwrap();
         assert_eq!(feed.head(), stand.log.head(stand.tenant).await.unwrap());
     }
 }
@@ -184,9 +222,7 @@ async fn what_a_dead_actor_had_sent_to_the_disk_is_shown_by_its_successor() {
 async fn an_idle_tenant_goes_to_rest_and_costs_nothing() {
     let stand = Stand::open().await;
     stand.ingest(vec![event(stand.workspace)]).await.unwrap();
-    while !stand.tenants.is_empty() {
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    until(async || stand.tenants.is_empty()).await;
     let items = stand.ingest(vec![event(stand.workspace)]).await.unwrap();
     assert_eq!(accepted(&items)[0].position, Position::new(2));
 }

@@ -171,8 +171,8 @@ async fn write_once(
     let posted: Vec<_> = parts
         .iter()
         .map(|part| {
-            let part = part.clone();
-            regions.post(&region, |reply| Enqueue { part, reply })
+            let offer = part.clone().into();
+            regions.post(&region, |reply| Enqueue { offer, reply })
         })
         .collect();
     for posted in posted {

@@ -11,7 +11,7 @@ use domain::{
     event_id::event_id,
     ids::{TenantId, WorkspaceId},
     plan::{PlanName, Plans},
-    position::{Position, Seq},
+    position::Position,
     region::Region,
     template::Template,
     time::Timestamp,
@@ -19,7 +19,7 @@ use domain::{
 use rand::{SeedableRng as _, rngs::StdRng};
 use store::{
     control::{Control, NewTenant, NewWorkspace},
-    log::{Consumer, ConsumerName, RegionLog, sqlite::SqliteLog},
+    log::{Append, Consumer, ConsumerName, RegionLog, Write, sqlite::SqliteLog},
 };
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -234,14 +234,29 @@ impl Stand {
             .unwrap()
     }
 
-    /// An event as another writer would have appended it after what is there.
-    pub(super) async fn foreign_event(&self, position: Position, seq: Seq) -> Arc<Event> {
+    /// Appends one event behind the actor's back.
+    pub(super) async fn append_as_another(&self) {
         let last = self.all().await.pop().unwrap();
+        let foreign = self.foreign_event(&last);
+        let part = Write::Append(Append {
+            tenant: self.tenant,
+            expected_head: foreign.position.prev(),
+            events: vec![foreign],
+            nodes: vec![],
+            answers: vec![],
+            sessions: vec![],
+            messages: vec![],
+        });
+        self.log.commit(&[part]).await.unwrap().remove(0).unwrap();
+    }
+
+    fn foreign_event(&self, last: &Event) -> Arc<Event> {
+        let position = last.position.next();
         let received_at = last.received_at;
         let new = event(self.workspace);
         let mut foreign = Event {
             position,
-            seq,
+            seq: last.seq.next(),
             id: event_id(received_at, position, 9),
             workspace: new.workspace,
             received_at,
