@@ -23,7 +23,12 @@ mod session;
 #[cfg(test)]
 mod tests;
 
-use std::{collections::VecDeque, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    fmt,
+    sync::{Arc, atomic::AtomicBool},
+    time::Duration,
+};
 
 use actix::{SpawnHandle, prelude::*};
 use domain::{
@@ -46,6 +51,7 @@ use board::{DeviceBoard, Owing, Place};
 use commands::Commands;
 use intake::Intake;
 use jobs::Job;
+use messages::Ending;
 
 pub use intake::DeviceItem;
 pub use link::{Link, LinkReceiver, ToDevice, link};
@@ -82,6 +88,8 @@ pub(crate) struct DeviceContext {
     pub(crate) board: Arc<DeviceBoard>,
     /// Names this process among all that ever ran on these stores.
     pub(crate) boot: String,
+    /// Set once: the node opens no further session.
+    pub(crate) is_ending: AtomicBool,
 }
 
 /// One device's session.
@@ -197,6 +205,31 @@ impl DeviceActor {
             self.commands.move_on(ctx);
         }
         self.drop_acts(held);
+        self.go_on(ctx);
+    }
+
+    /// The control plane does not know this session: it was restored from an older copy, or the device is no more. What the
+    /// region takes under its fence is still written.
+    fn unknown(&mut self, fence: Fence, why: Ending, ctx: &mut Context<Self>) {
+        for act in std::mem::take(&mut self.acts) {
+            match act {
+                Act::Row(row) if row.fence == fence => {}
+                Act::Told(told, reply) if told == fence => {
+                    reply.send(Err(handlers::has_ended()));
+                }
+                act @ (Act::Append(_)
+                | Act::Row(_)
+                | Act::Opened(..)
+                | Act::Told(..)
+                | Act::Ended(_)) => self.acts.push_back(act),
+            }
+        }
+        if let Some(live) = self.live(fence) {
+            live.bye(why.bye(), ctx);
+            self.commands.end(why, ctx);
+            let (why, will) = (why.reason(), None);
+            self.jobs.push_front(Job::Close { fence, why, will });
+        }
         self.go_on(ctx);
     }
 

@@ -230,6 +230,10 @@ impl TenantActor {
                     .push_back(Held::Changed(Changed { what, reply }));
                 return;
             }
+            (Stage::Gone, Change::DeviceTaken(..)) => {}
+            (Stage::Ready(ready), Change::DeviceTaken(device, fence)) => {
+                ready.replaced.raise(device, fence);
+            }
             (Stage::Gone, _) | (Stage::Ready(_), Change::Tenant) => {
                 info!(tenant.id = %self.tenant, "tenant {} changed: loading it anew", self.tenant);
                 self.reload_tenant(ctx);

@@ -130,7 +130,12 @@ impl Gateway {
             transport: Transport::WebSocket,
             link,
         };
-        let session = match self.engine.open_session(open).await {
+        let opened = tokio::select! {
+            opened = self.engine.open_session(open) => opened,
+            // Nobody is left who could have the session: it must not be taken from whoever has it.
+            ending = inbound.lost() => return ending,
+        };
+        let session = match opened {
             Ok(session) => session,
             Err(error) => return Ending::from(error),
         };

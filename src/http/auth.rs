@@ -28,6 +28,11 @@ use super::{
 
 const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
+/// Marks a route whose requests do not count against the key's minute: a device's session makes several of them for each
+/// message, and frames of messages are not counted either.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Uncounted;
+
 /// A caller with a usable key.
 #[derive(Clone)]
 pub(crate) struct Authorized {
@@ -101,7 +106,8 @@ impl FromRequest for Authorized {
 
 async fn authorize(request: &HttpRequest) -> Result<Authorized, Problem> {
     let (engine, context, caller) = authenticate(request).await?;
-    if let Some(limits) = request.app_data::<web::Data<KeyLimits>>() {
+    let is_counted = request.app_data::<Uncounted>().is_none();
+    if is_counted && let Some(limits) = request.app_data::<web::Data<KeyLimits>>() {
         match limits.take(caller.key.id, caller.key.tier, engine.clock().now()) {
             Ok(None) => {}
             Ok(Some(standing)) => context.set_standing(standing),

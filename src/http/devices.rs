@@ -120,15 +120,18 @@ pub(crate) async fn update(call: Call, if_match: IfMatch, body: RawBody) -> Answ
     answer(StatusCode::OK, &device, None)
 }
 
-/// `DELETE /v1/devices/{id}`: its session ends, and what is kept for its connector is forgotten. Its events stay.
+/// `DELETE /v1/devices/{id}`: its session ends, and what is kept for its connector is forgotten. Its events stay. If that
+/// fails, the device is gone none the less, and the same call finishes it.
 pub(crate) async fn delete(call: Call, if_match: IfMatch) -> Answer {
     call.require(Permission::DevicesManage)?;
     let (tenant, workspace) = (call.tenant(), call.caller().workspace());
     let id = id(&call)?;
-    call.engine()
+    let gone = call
+        .engine()
         .delete_device(tenant, workspace, id, if_match.0)
         .await?;
     call.audit("device.deleted", "device", id, json!({})).await;
+    call.engine().forget_device(&gone).await?;
     Ok(HttpResponse::NoContent().finish())
 }
 

@@ -1,6 +1,7 @@
 //! `Idempotency-Key`: the same request twice has one effect and one answer.
 //!
-//! For events the answer is kept with them, by the tenant's actor; for everything else [`once`] wraps the work.
+//! For events the answer is kept with them, by the tenant's actor; for everything else [`once`] wraps the work, and
+//! handlers reach it by [`Call::once`](super::call::Call::once).
 
 use std::future::{Future, Ready, ready};
 
@@ -15,6 +16,7 @@ use actix_web::{
 };
 use actors::{Engine, engine::Begun};
 use bytes::Bytes;
+use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 
 use super::{
@@ -91,7 +93,7 @@ impl FromRequest for IdempotencyKey {
 
 /// Does `work` once for each key. A success is kept and given again, and so is a device's silence, after which nobody knows
 /// whether it did what it was asked for; any other failure frees the key.
-pub(crate) async fn once(
+pub(super) async fn once(
     caller: &Authorized,
     key: &IdempotencyKey,
     body: &Bytes,
@@ -108,8 +110,7 @@ pub(crate) async fn once(
             let status = StatusCode::from_u16(status).unwrap_or(StatusCode::OK);
             let (name, value) = IDEMPOTENCY_REPLAYED;
             if status == StatusCode::GATEWAY_TIMEOUT {
-                let detail = String::from_utf8_lossy(&body).into_owned();
-                return Err(Problem::new(Code::DeviceTimeout, detail).with_header(name, value));
+                return Err(silence(&body).with_header(name, value));
             }
             let mut response = envelope::json(status, body);
             response.headers_mut().insert(name, value);
@@ -131,9 +132,9 @@ pub(crate) async fn once(
         Err(problem) => {
             if problem.code() == Code::DeviceTimeout {
                 let status = StatusCode::GATEWAY_TIMEOUT.as_u16();
-                let detail = problem.detail().as_bytes();
+                let kept = json!({ "detail": problem.detail(), "extra": problem.extra() });
                 engine
-                    .remember_answer(tenant, &reservation, status, detail)
+                    .remember_answer(tenant, &reservation, status, kept.to_string().as_bytes())
                     .await?;
             } else {
                 engine.forget_request(tenant, &reservation).await?;
@@ -141,4 +142,17 @@ pub(crate) async fn once(
             Err(problem)
         }
     }
+}
+
+/// A device's silence as it was kept.
+fn silence(kept: &[u8]) -> Problem {
+    let kept: Value = serde_json::from_slice(kept).unwrap_or_default();
+    let detail = kept["detail"]
+        .as_str()
+        .map_or_else(|| Code::DeviceTimeout.meaning().to_owned(), str::to_owned);
+    let problem = Problem::new(Code::DeviceTimeout, detail);
+    let extra = kept["extra"].as_object().into_iter().flatten();
+    extra.fold(problem, |problem, (name, value)| {
+        problem.with(name, value.clone())
+    })
 }

@@ -174,6 +174,11 @@ impl Problem {
         &self.0.detail
     }
 
+    /// Members of its own.
+    pub(crate) fn extra(&self) -> &Map<String, Value> {
+        &self.0.extra
+    }
+
     /// The body.
     pub(crate) fn render(&self, at: Occurrence<'_>) -> Bytes {
         let Inner {

@@ -15,6 +15,7 @@ use domain::device::CREDENTIALS_LENGTH_MAX;
 
 use super::{
     audit_logs,
+    auth::Uncounted,
     body::{BatchBody, BodyLimit},
     carry::{self, Carrier, Needs},
     dead_letters, deliveries, devices, docs, events, exports, health, inbox, ingest, internal,
@@ -28,7 +29,7 @@ use super::{
 pub(crate) type RouteLine = (&'static str, &'static [&'static str]);
 
 macro_rules! routes {
-    ($($path:literal $(($body:expr))? { $($needs:ident $method:ident: $handler:path),+ })+) => {
+    ($($path:literal $(($($mark:expr),+))? { $($needs:ident $method:ident: $handler:path),+ })+) => {
         /// Every path, with its methods in lower case.
         #[cfg(test)]
         pub(crate) const ROUTES: &[RouteLine] = &[$(($path, &[$(stringify!($method)),+])),+];
@@ -43,7 +44,7 @@ macro_rules! routes {
         pub(crate) fn configure_among(app: &mut ServiceConfig, carrier: Option<&Arc<Carrier>>) {
             $(app.service(
                 resource($path, &[$(stringify!($method)),+])
-                    $(.app_data($body))?
+                    $($(.app_data($mark))+)?
                     $(.route(carry::route(carrier, needs!($needs), web::$method().to($handler))))+
             );)+
         }
@@ -113,7 +114,7 @@ routes! {
     }
     "/v1/devices/{id}/session" { anywhere get: devices::session::open }
     "/v1/devices/{id}/disconnect" { anywhere post: devices::disconnect }
-    "/v1/devices/{id}/credentials" (BodyLimit(CREDENTIALS_LENGTH_MAX)) {
+    "/v1/devices/{id}/credentials" (BodyLimit(CREDENTIALS_LENGTH_MAX), Uncounted) {
         anywhere get: devices::get_credentials, anywhere put: devices::put_credentials
     }
     "/v1/devices/{id}/events" { anywhere get: devices::list_events }

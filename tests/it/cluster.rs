@@ -5,6 +5,7 @@
 //! every event.
 
 mod bus_failures;
+mod contests;
 mod database_failures;
 mod deaths;
 mod devices;

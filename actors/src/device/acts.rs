@@ -3,16 +3,22 @@
 //!
 //! Decides nothing about which steps there are.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    cmp::Ordering::{Equal, Greater, Less},
+    sync::Arc,
+    time::Duration,
+};
 
 use actix::prelude::*;
 use domain::{device::DeviceState, fence::Fence};
+use store::control::Device;
 use tracing::warn;
 
 use super::{
     DeviceActor, DeviceContext, DeviceItem, DeviceKey,
     facts::Owed,
     intake::NotTaken,
+    messages::Ending,
     session::{OpenError, Session, SessionError},
 };
 use crate::{engine::EngineError, registry::Reply};
@@ -52,6 +58,8 @@ enum Acted {
     Done,
     /// The session is over: somebody holds this fence, or a higher one.
     Replaced(Fence),
+    /// The control plane does not know the session with this fence, and no newer one.
+    Unknown(Fence, Ending),
     /// It may succeed later.
     Again(Option<Duration>, String),
     /// It will never succeed.
@@ -99,6 +107,13 @@ impl DeviceActor {
                 self.is_busy = false;
                 self.failures = 0;
                 self.replaced_by(held, ctx);
+                return;
+            }
+            Acted::Unknown(fence, why) => {
+                warn!(device.id = %self.key, fence = fence.get(), "the control plane does not know the session of {}", self.key);
+                self.is_busy = false;
+                self.failures = 0;
+                self.unknown(fence, why, ctx);
                 return;
             }
             Acted::Again(after, why) => {
@@ -181,14 +196,32 @@ async fn write_row(shared: Arc<DeviceContext>, key: DeviceKey, row: Row) -> Acte
         Ok(true) => Acted::Done,
         // Somebody else has the row by now; an end has nothing more to say.
         Ok(false) if row.is_end => Acted::Done,
-        Ok(false) => Acted::Replaced(row.fence.next()),
-        Err(error) => {
-            let error = SessionError::from(EngineError::from(error));
-            if error.is_passing() {
-                Acted::Again(None, error.to_string())
-            } else {
-                Acted::Never(error.to_string())
-            }
-        }
+        Ok(false) => match control.device(tenant, device).await {
+            Ok(found) => not_its_row(row.fence, found.as_ref()),
+            Err(error) => failed(error.into()),
+        },
+        Err(error) => failed(error.into()),
+    }
+}
+
+/// What it means that a session's fence is not that of its device's row.
+fn not_its_row(fence: Fence, row: Option<&Device>) -> Acted {
+    let Some(row) = row else {
+        return Acted::Unknown(fence, Ending::Revoked);
+    };
+    match Fence::new(row.fence).cmp(&fence) {
+        Greater => Acted::Replaced(Fence::new(row.fence)),
+        // A control plane that was restored from an older copy: the gateway is to open another session, which makes it catch up.
+        Less => Acted::Unknown(fence, Ending::Shutdown),
+        Equal => Acted::Again(None, "the device's row has just come back".to_owned()),
+    }
+}
+
+fn failed(error: EngineError) -> Acted {
+    let error = SessionError::from(error);
+    if error.is_passing() {
+        Acted::Again(None, error.to_string())
+    } else {
+        Acted::Never(error.to_string())
     }
 }

@@ -25,11 +25,16 @@ use super::{
     session::{Session, Transport},
 };
 
+/// Devices of which it is remembered that they have kept credentials. One that is forgotten is noted once more, not more.
+const KEEPING_MAX: usize = 65_536;
+
 /// See the module.
 #[derive(Default)]
 pub(crate) struct DeviceBoard {
     open: Mutex<HashMap<DeviceKey, Session>>,
     flapping: Mutex<HashMap<DeviceKey, Flapping>>,
+    /// Under which fence each device's credentials were kept last.
+    keeping: Mutex<HashMap<DeviceKey, Fence>>,
     /// Actors that still have something to write.
     owing: AtomicUsize,
 }
@@ -64,6 +69,15 @@ impl DeviceBoard {
         self.flapping
             .lock()
             .retain(|_, flapping| !flapping.is_calm(now));
+    }
+
+    /// Whether these are the first credentials that are kept under this fence, as far as is known here.
+    pub(crate) fn keeps_first(&self, key: DeviceKey, fence: Fence) -> bool {
+        let mut keeping = self.keeping.lock();
+        if keeping.len() >= KEEPING_MAX && !keeping.contains_key(&key) {
+            keeping.clear();
+        }
+        keeping.insert(key, fence) != Some(fence)
     }
 
     #[cfg(test)]

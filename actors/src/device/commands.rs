@@ -7,19 +7,23 @@ use std::{sync::Arc, time::Duration};
 
 use actix::{SpawnHandle, prelude::*};
 use bytes::Bytes;
-use domain::device::{Command, CommandResult, MessageKey, RefusedBy};
+use domain::{
+    device::{Command, CommandResult, MessageKey, RefusedBy},
+    fence::Fence,
+};
 use serde::Deserialize;
-use store::log::{MessageError, MessageOutcome, Write};
+use store::log::{MessageError, MessageOutcome, Write, WriteError};
 use tracing::warn;
 use uuid::Uuid;
 
 use super::{
     DeviceActor, DeviceContext, DeviceKey,
+    intake::NotTaken,
     link::{Link, NotSent, WAITING_MAX},
-    messages::{Ending, Ran},
+    messages::{Ending, Ran, Resolve},
     session::SessionError,
 };
-use crate::{engine::EngineError, region, registry::Reply};
+use crate::{region, registry::Reply};
 
 /// What ids of messages begin with.
 pub(crate) const MESSAGE_PREFIX: &str = "msg_";
@@ -119,12 +123,12 @@ impl DeviceActor {
     }
 
     /// Takes the result of a command: writes down what became of a message, and then answers those who wait.
-    pub(super) fn resolve(
-        &mut self,
-        result: CommandResult,
-        reply: Reply<Result<(), SessionError>>,
-        ctx: &mut Context<Self>,
-    ) {
+    pub(super) fn resolve(&mut self, resolve: Resolve, ctx: &mut Context<Self>) {
+        let Resolve {
+            fence,
+            result,
+            reply,
+        } = resolve;
         let Some(message) = message_id(&result.id) else {
             self.answer(result, ctx);
             reply.send(Ok(()));
@@ -133,16 +137,27 @@ impl DeviceActor {
         let write = write_outcome(
             Arc::clone(&self.shared),
             self.key,
-            message,
-            outcome(&result),
+            Some(fence),
+            (message, outcome(&result)),
         );
         ctx.spawn(write.into_actor(self).map(move |written, actor, ctx| {
-            if let Err(error) = &written {
-                warn!(device.id = %actor.key, message.id = %message, %error, "what became of a message of {} was not written: {error}", actor.key);
-            } else {
-                actor.answer(result, ctx);
-            }
-            reply.send(written.map_err(SessionError::from));
+            let told = match written {
+                Ok(()) => {
+                    actor.answer(result, ctx);
+                    Ok(())
+                }
+                // Whoever has the device now is asked the same, and has the last word.
+                Err(NotTaken::Fenced { held }) => {
+                    actor.replaced_by(held, ctx);
+                    Err(SessionError::Replaced)
+                }
+                Err(error) => {
+                    let error = SessionError::from(error);
+                    warn!(device.id = %actor.key, message.id = %message, %error, "what became of a message of {} was not written: {error}", actor.key);
+                    Err(error)
+                }
+            };
+            reply.send(told);
         }));
     }
 
@@ -181,22 +196,28 @@ fn outcome(result: &CommandResult) -> MessageOutcome {
     }
 }
 
-/// Writes down what became of a message.
+/// Writes down what became of a message, as a session says it, or else as the engine does.
 pub(crate) async fn write_outcome(
     shared: Arc<DeviceContext>,
     key: DeviceKey,
-    id: Uuid,
-    outcome: MessageOutcome,
-) -> Result<(), EngineError> {
+    by: Option<Fence>,
+    (id, outcome): (Uuid, MessageOutcome),
+) -> Result<(), NotTaken> {
     let part = Write::Outcome {
         tenant: key.tenant,
         device: key.device,
+        by,
         id,
         outcome,
         at: shared.clock.now(),
     };
-    let region = shared.region_of(key.tenant).await?;
-    Ok(region::write(&shared.regions, region, part).await?)
+    let region = shared.region_of(key.tenant).await;
+    let region = region.map_err(NotTaken::Engine)?;
+    match region::write(&shared.regions, region, part).await {
+        Ok(()) => Ok(()),
+        Err(WriteError::DeviceFenced { held, .. }) => Err(NotTaken::Fenced { held }),
+        Err(error) => Err(NotTaken::Engine(error.into())),
+    }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use domain::{
 };
 use store::{StoreError, log::RegionLog};
 
-use super::intake::Batch;
+use super::intake::{Batch, Word};
 
 /// Times that are looked for at once.
 const LOOKED_FOR_AT_ONCE: u32 = 16;
@@ -33,8 +33,8 @@ pub(super) struct Owed {
     /// The session that appends it.
     pub(super) fence: Fence,
     pub(super) event: DeviceEvent,
-    /// Its name in the log, if the engine says it.
-    own: Option<Box<str>>,
+    /// Whose word it is: the engine's has a name in the log.
+    word: Word,
 }
 
 /// One time that a device was connected.
@@ -54,12 +54,12 @@ impl Owed {
         time: Time,
         event: DeviceEvent,
     ) -> Owed {
-        let own = Some(name(device, time, event.kind.as_str()));
+        let word = Word::Engine(name(device, time, event.kind.as_str()));
         Owed {
             workspace,
             fence,
             event,
-            own,
+            word,
         }
     }
 
@@ -69,7 +69,7 @@ impl Owed {
             workspace,
             fence,
             event,
-            own: None,
+            word: Word::Will,
         }
     }
 
@@ -80,7 +80,7 @@ impl Owed {
             workspace: self.workspace,
             fence: self.fence,
             events: vec![self.event.clone()],
-            own: self.own.clone(),
+            word: self.word.clone(),
         }
     }
 }

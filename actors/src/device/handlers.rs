@@ -129,7 +129,7 @@ impl Handler<Resolve> for DeviceActor {
             message.reply.send(Err(error));
             return;
         }
-        self.resolve(message.result, message.reply, ctx);
+        self.resolve(message, ctx);
     }
 }
 
@@ -163,8 +163,12 @@ impl DeviceActor {
         if fence < newest {
             return Err(SessionError::Replaced);
         }
-        // It was ended, or this actor has begun anew: the connection is told, or finds out.
-        let ended = "the device's session has ended on this node";
-        Err(EngineError::Unavailable(ended.into()).into())
+        Err(has_ended())
     }
+}
+
+/// It was ended, or this actor has begun anew: the connection is told, or finds out.
+pub(super) fn has_ended() -> SessionError {
+    let ended = "the device's session has ended on this node";
+    EngineError::Unavailable(ended.into()).into()
 }

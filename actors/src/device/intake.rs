@@ -16,6 +16,7 @@ use domain::{
 use outbound::bus::BusError;
 
 use super::{
+    DeviceKey,
     remote::{self, Answer, Ask, Failure},
     session::SessionError,
 };
@@ -23,7 +24,7 @@ use crate::{
     engine::EngineError,
     placement::{NotHeld, Place, Placement},
     registry::{AskError, Registry},
-    tenant::{FromDevice, Ingest, IngestError, Ingested, Item, TenantActor},
+    tenant::{Change, Changed, FromDevice, Ingest, IngestError, Ingested, Item, TenantActor},
 };
 
 /// How long another node may take to make events durable.
@@ -43,8 +44,19 @@ pub(crate) struct Batch {
     pub(crate) workspace: WorkspaceId,
     pub(crate) fence: Fence,
     pub(crate) events: Vec<DeviceEvent>,
-    /// The `dedup_id` of the one event, if it is what the engine itself says about the device.
-    pub(crate) own: Option<Box<str>>,
+    /// What keeps the plan from having a say, if anything does.
+    pub(crate) word: Word,
+}
+
+/// Whose word a batch is, which decides whether the plan's limit holds for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Word {
+    /// The device's own events.
+    Device,
+    /// The device's last will: one event, which nobody is there any more to send again. Only as many come as sessions are opened.
+    Will,
+    /// What the engine itself says about the device, once under this `dedup_id`.
+    Engine(Box<str>),
 }
 
 /// What became of one event of a device.
@@ -63,7 +75,7 @@ pub enum DeviceItem {
     },
 }
 
-/// Why no event was put into the log.
+/// Why nothing that a session says was written.
 #[derive(Debug)]
 pub(crate) enum NotTaken {
     /// A newer session has written.
@@ -86,6 +98,18 @@ pub(crate) struct Intake {
 impl Intake {
     pub(crate) fn new(tenants: Registry<TenantActor>, placement: Placement) -> Intake {
         Intake { tenants, placement }
+    }
+
+    /// A newer session of a device exists: late writes of older ones are refused before they share an append with others. A
+    /// tenant's actor that does not hear it finds out when the store refuses one.
+    pub(crate) fn tell_taken(&self, key: DeviceKey, fence: Fence) {
+        if self.tenants.is_running(&key.tenant) {
+            let what = Change::DeviceTaken(key.device, fence);
+            drop(
+                self.tenants
+                    .post(&key.tenant, |reply| Changed { what, reply }),
+            );
+        }
     }
 
     /// Puts events into the log, all or none. Answers when they are on disk: one item an event, in order.
@@ -131,8 +155,8 @@ impl Intake {
         let (mut new, mut steps) = (Vec::with_capacity(events.len()), Vec::new());
         for event in events {
             let (mut event, step) = event.into_new_event(batch.device, batch.workspace);
-            if batch.own.is_some() {
-                event.fields.dedup_id.clone_from(&batch.own);
+            if let Word::Engine(name) = &batch.word {
+                event.fields.dedup_id = Some(name.clone());
             }
             new.push(event);
             steps.push(step);
@@ -141,7 +165,10 @@ impl Intake {
             device: batch.device,
             fence: batch.fence,
             steps,
-            is_own: batch.own.is_some(),
+            is_beyond_plan: match batch.word {
+                Word::Device => false,
+                Word::Will | Word::Engine(_) => true,
+            },
         };
         let message = |reply| Ingest {
             events: new,

@@ -17,6 +17,10 @@ pub struct Link {
     bye: oneshot::Sender<ByeReason>,
 }
 
+/// Tells whether a connection is still there, and is no way to it.
+#[derive(Clone, Debug)]
+pub(super) struct Watch(mpsc::Sender<Command>);
+
 /// What a connection has of its device's actor. Dropping it says that the connection is lost.
 #[derive(Debug)]
 pub struct LinkReceiver {
@@ -76,10 +80,22 @@ impl Link {
         self.commands.is_closed()
     }
 
+    /// Tells the same later, when this way is in other hands.
+    pub(super) fn watch(&self) -> Watch {
+        Watch(self.commands.clone())
+    }
+
     /// Ends when the connection is gone.
     pub(super) fn gone(&self) -> impl Future<Output = ()> + 'static {
         let commands = self.commands.clone();
         async move { commands.closed().await }
+    }
+}
+
+impl Watch {
+    /// Whether the connection is gone.
+    pub(super) fn is_gone(&self) -> bool {
+        self.0.is_closed()
     }
 }
 
@@ -143,10 +159,11 @@ mod tests {
             link.send(command("a")).unwrap();
         }
         assert_eq!(link.send(command("b")), Err(NotSent::Full));
-        assert!(!link.is_gone());
+        let watch = link.watch();
+        assert!(!link.is_gone() && !watch.is_gone());
         drop(receiver);
         link.gone().await;
-        assert!(link.is_gone());
+        assert!(link.is_gone() && watch.is_gone());
         assert_eq!(link.send(command("b")), Err(NotSent::Gone));
     }
 }

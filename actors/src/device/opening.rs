@@ -3,7 +3,7 @@
 //! Between the two the older session may still write, and nobody has been told of the newer one: so at no moment are there two
 //! that can. What the older one could not say any more is said here, before the connection is told.
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::Ordering};
 
 use actix::prelude::*;
 use domain::{
@@ -23,6 +23,7 @@ use super::{
     acts::Act,
     facts::{self, Owed, Time},
     jobs::Job,
+    link::Watch,
     messages::Open,
     session::{OpenError, Session},
 };
@@ -39,7 +40,7 @@ const TRIES_MAX: u32 = 3;
 const ALONE: &str = "local";
 
 /// A session that nobody knows of yet.
-struct Opened {
+pub(super) struct Opened {
     fence: Fence,
     workspace: WorkspaceId,
     /// The node's own session under which it was opened.
@@ -72,6 +73,11 @@ impl DeviceContext {
         Ok(raised?)
     }
 
+    /// Whether the node opens no further session.
+    pub(super) fn is_ending(&self) -> bool {
+        self.is_ending.load(Ordering::Acquire)
+    }
+
     /// Under which name sessions are opened here.
     fn holder(&self) -> Result<Holder, NotHeld> {
         let session = *self.placement.session().borrow();
@@ -90,10 +96,13 @@ impl DeviceActor {
     /// Opens a session in the place of whatever there is.
     pub(super) fn open(&mut self, open: Open, ctx: &mut Context<Self>) {
         if open.link.is_gone() {
-            // It waited too long. The session that the device has by now elsewhere must not be replaced by nobody's.
-            let gone = "the connection has gone before its session was opened";
-            open.reply
-                .send(Err(EngineError::Unavailable(gone.into()).into()));
+            open.reply.send(Err(has_gone()));
+            return;
+        }
+        if self.shared.is_ending() {
+            let ending = "this node is about to end: connect again";
+            let error = EngineError::Unavailable(ending.into());
+            open.reply.send(Err(error.into()));
             return;
         }
         self.is_busy = true;
@@ -103,6 +112,7 @@ impl DeviceActor {
             self.key,
             open.gateway.clone(),
             known,
+            open.link.watch(),
         );
         ctx.spawn(take.into_actor(self).map(move |taken, actor, ctx| {
             actor.is_busy = false;
@@ -148,6 +158,7 @@ impl DeviceActor {
         self.acts.push_back(Act::Opened(session, open.reply));
         self.leave_lost_node(fence, under, ctx);
         let DeviceKey { tenant, device } = self.key;
+        self.shared.intake.tell_taken(self.key, fence);
         self.shared
             .placement
             .tell_change(SharedChange::DeviceTaken {
@@ -157,10 +168,11 @@ impl DeviceActor {
             });
     }
 
-    /// A session that was opened under a session of this node that was lost meanwhile is found by nobody. Looked at when it is on
-    /// the board: whoever is there when the node's session is lost is told then.
+    /// A session that was opened under a session of this node that was lost meanwhile is found by nobody; and one that was opened
+    /// when the node had begun to end, by no goodbye. Looked at when it is on the board: whoever is there when the node's session
+    /// is lost, or the node begins to end, is told then.
     fn leave_lost_node(&mut self, fence: Fence, under: Option<SessionId>, ctx: &mut Context<Self>) {
-        if *self.shared.placement.session().borrow() == under {
+        if *self.shared.placement.session().borrow() == under && !self.shared.is_ending() {
             return;
         }
         if let Some(live) = self.live(fence) {
@@ -220,16 +232,23 @@ impl DeviceActor {
     }
 }
 
-/// Takes the device, whoever has it. `known` is the session that this node still knows all about.
-async fn take(
+/// Takes the device, whoever has it, for a connection that is there. `known` is the session that this node still knows all
+/// about.
+pub(super) async fn take(
     shared: Arc<DeviceContext>,
     key: DeviceKey,
     gateway: Option<String>,
     known: Option<Fence>,
+    connection: Watch,
 ) -> Result<Opened, OpenError> {
     let holder = shared.holder().map_err(EngineError::from)?;
     let region = shared.region_of(key.tenant).await?;
-    let (opened, first) = raise(&shared, key, region, &holder, gateway.as_deref()).await?;
+    let by = By {
+        holder: &holder,
+        gateway: gateway.as_deref(),
+        connection: &connection,
+    };
+    let (opened, first) = raise(&shared, key, region, by).await?;
     let before = Fence::new(first.before_fence);
     let mut unsaid = None;
     if known != Some(before) {
@@ -259,21 +278,38 @@ async fn take(
     })
 }
 
+/// Whose session it will be.
+#[derive(Clone, Copy)]
+struct By<'a> {
+    holder: &'a Holder,
+    gateway: Option<&'a str>,
+    connection: &'a Watch,
+}
+
+/// A connection that waited too long. The session that the device has by now must not be replaced by nobody's.
+fn has_gone() -> OpenError {
+    let gone = "the connection has gone before its session was opened";
+    EngineError::Unavailable(gone.into()).into()
+}
+
 /// Raises the fence in the lease and then in the region's store. Answers the session, and what was there before it.
 async fn raise(
     shared: &DeviceContext,
     key: DeviceKey,
     region: Region,
-    holder: &Holder,
-    gateway: Option<&str>,
+    by: By<'_>,
 ) -> Result<(OpenedDevice, OpenedDevice), OpenError> {
     let DeviceKey { tenant, device } = key;
     let (mut before, mut own) = (None, None);
     for _ in 0..TRIES_MAX {
         let now = shared.clock.now();
+        // The last moment: with the lease whoever has the device now loses it.
+        if by.connection.is_gone() {
+            return Err(has_gone());
+        }
         let opened = shared
             .control
-            .open_device_session(tenant, device, holder, gateway, now)
+            .open_device_session(tenant, device, by.holder, by.gateway, now)
             .await
             .map_err(EngineError::from)?
             .ok_or(OpenError::NotFound)?;

@@ -5,6 +5,8 @@ mod commands;
 mod contests;
 mod faults;
 mod kept;
+mod leaving;
+mod limits;
 mod nodes;
 mod sessions;
 mod stand;

@@ -2,8 +2,6 @@
 
 use std::str::FromStr;
 
-use store::log::WebhookNo;
-
 use super::Engine;
 use crate::{device::DeviceKey, registry::ActorInfo, webhook_board::WebhookKey};
 
@@ -80,15 +78,6 @@ impl Engine {
                 .into_iter()
                 .find(|webhook: &WebhookKey| webhook.id.to_string() == key)
                 .is_some_and(|webhook| self.inner.webhooks.inject_panic(&webhook)),
-        }
-    }
-
-    /// The name under which actors know a webhook.
-    pub(crate) fn webhook_key(webhook: &domain::webhook::Webhook) -> WebhookKey {
-        WebhookKey {
-            tenant: webhook.tenant,
-            no: WebhookNo(webhook.no),
-            id: webhook.id,
         }
     }
 }

@@ -189,8 +189,7 @@ impl Engine {
                 self.tell_tenant_here(tenant, what).await;
             }
             SharedChange::Webhook { tenant, id, no } => {
-                let no = store::log::WebhookNo(no);
-                self.reload_webhook(WebhookKey { tenant, no, id }).await;
+                self.reload_webhook(WebhookKey::new(tenant, no, id)).await;
             }
             SharedChange::Place(tenant) => self.inner.placement.forget(tenant),
             SharedChange::DeviceTaken {

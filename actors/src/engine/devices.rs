@@ -7,12 +7,10 @@ mod answering;
 mod commands;
 mod ending;
 mod kept;
+mod leaving;
 mod owned;
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
-};
+use std::sync::{Arc, atomic::AtomicBool};
 use std::time::Duration;
 
 use actix::{Handler, Message};
@@ -30,16 +28,17 @@ use crate::{
         DeviceActor, DeviceContext, DeviceItem, DeviceKey, OpenError, OpenSession, Session,
         SessionError,
         board::DeviceBoard,
-        intake::{Batch, Intake, NotTaken},
+        intake::{Batch, Intake, NotTaken, Word},
         messages::{Close, Open, Resolve, Taken, Tell},
     },
     placement::Placement,
     registry::{AskError, Registry, RegistryOptions, Reply},
 };
 
-pub use commands::{CommandError, SentMessage};
+pub use commands::{CommandError, SentMessage, UnsentMessage};
 pub(super) use ending::{note_seen, until_ended};
 pub use kept::{CredentialsError, DeviceMessage, DeviceMessages, KeptCredentials};
+pub(super) use leaving::forget_leaving;
 
 /// Messages in flight to one device's actor: the commands that wait for results, and some room.
 const IN_FLIGHT_MAX: usize = 1_024;
@@ -48,9 +47,7 @@ const IN_FLIGHT_MAX: usize = 1_024;
 pub(crate) struct Devices {
     pub(crate) actors: Registry<DeviceActor>,
     pub(crate) board: Arc<DeviceBoard>,
-    context: Arc<DeviceContext>,
-    /// Set once: the node opens no further session.
-    is_ending: AtomicBool,
+    pub(crate) context: Arc<DeviceContext>,
 }
 
 impl Devices {
@@ -70,6 +67,7 @@ impl Devices {
             intake: Intake::new(actors.tenants.clone(), placement.clone()),
             board: Arc::clone(&board),
             boot: boot.to_owned(),
+            is_ending: AtomicBool::new(false),
         });
         let bounds = RegistryOptions {
             in_flight_max: IN_FLIGHT_MAX,
@@ -84,13 +82,13 @@ impl Devices {
             actors,
             board,
             context,
-            is_ending: AtomicBool::new(false),
         }
     }
 }
 
 impl Engine {
-    /// Opens a session of a device; whoever has one loses it. Commands that still wait come through the link at once.
+    /// Opens a session of a device; whoever has one loses it. Commands that still wait come through the link at once. Whoever's
+    /// link is gone before its turn gets none, so that a connection that is gone is best told of by dropping this.
     pub async fn open_session(&self, open: OpenSession) -> Result<Session, OpenError> {
         let OpenSession {
             tenant,
@@ -99,11 +97,6 @@ impl Engine {
             transport,
             link,
         } = open;
-        let devices = &self.inner.devices;
-        if devices.is_ending.load(Ordering::Acquire) {
-            let ending = "this node is about to end: connect again";
-            return Err(EngineError::Unavailable(ending.into()).into());
-        }
         let key = DeviceKey { tenant, device };
         let message = |reply| Open {
             gateway,
@@ -111,7 +104,7 @@ impl Engine {
             link,
             reply,
         };
-        let asked = devices.actors.ask(&key, message).await;
+        let asked = self.inner.devices.actors.ask(&key, message).await;
         asked.map_err(EngineError::from)?
     }
 
@@ -149,7 +142,7 @@ impl Engine {
             workspace: session.workspace,
             fence: session.fence,
             events,
-            own: None,
+            word: Word::Device,
         };
         match self.inner.devices.context.intake.put(batch).await {
             Ok(items) => {
@@ -207,6 +200,7 @@ impl Engine {
     /// There is a newer session of the device: what is older than `fence` is over.
     pub(super) fn device_taken(&self, key: DeviceKey, fence: Fence) {
         let devices = &self.inner.devices;
+        devices.context.intake.tell_taken(key, fence);
         if devices.actors.is_running(&key) {
             // An actor that does not hear it finds out when its next write is refused.
             drop(devices.actors.post(&key, |reply| Taken { fence, reply }));

@@ -36,6 +36,9 @@ pub(super) fn start(engine: &Engine) {
             tokio::time::sleep(SWEEP_EVERY).await;
             let Some(inner) = weak.upgrade() else { return };
             sweep(&inner).await;
+            if inner.placement.takes_job("sweep/devices").await {
+                super::devices::forget_leaving(&inner).await;
+            }
         }
     });
 }

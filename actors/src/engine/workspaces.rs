@@ -137,6 +137,11 @@ impl Engine {
             Change::WebhookGone(key) => webhook(key.id, key.no.0),
             Change::Workspace(id) => SharedChange::Workspace(tenant, *id),
             Change::Tenant => SharedChange::Tenant(tenant),
+            Change::DeviceTaken(device, fence) => SharedChange::DeviceTaken {
+                tenant,
+                device: *device,
+                fence: *fence,
+            },
         };
         self.tell_tenant_here(tenant, what).await;
         self.inner.placement.tell_change(change);

@@ -1,7 +1,7 @@
 //! What a tenant's actor knows of the sessions that events of devices come through.
 //!
-//! The store decides whether a session may still write. Whatever it refused once is refused here at once from then on, so
-//! that a device that was replaced spoils no further batch.
+//! The store decides whether a session may still write. What it would refuse is refused here at once, as far as it is known:
+//! from whoever opens a session, else from the store's first refusal. So a device that was replaced spoils no batch of others.
 
 use std::collections::{HashMap, HashSet};
 
@@ -22,7 +22,7 @@ use crate::region::again;
 /// Devices that are remembered. One that is forgotten costs a batch, not more.
 const REMEMBERED_MAX: usize = 4_096;
 
-/// Devices that had a write refused, and the fence that was held then.
+/// Devices whose sessions were replaced, and the highest fence that is known of each.
 #[derive(Debug, Default)]
 pub(super) struct Replaced {
     held: HashMap<DeviceId, Fence>,
@@ -40,14 +40,18 @@ pub(super) struct Spoken {
 impl Replaced {
     /// Takes note if a write was refused because of a device.
     pub(super) fn note(&mut self, error: &WriteError) {
-        let WriteError::DeviceFenced { device, held } = error else {
-            return;
-        };
-        if self.held.len() >= REMEMBERED_MAX && !self.held.contains_key(device) {
+        if let WriteError::DeviceFenced { device, held } = error {
+            self.raise(*device, *held);
+        }
+    }
+
+    /// Takes note that a fence was given out.
+    pub(super) fn raise(&mut self, device: DeviceId, held: Fence) {
+        if self.held.len() >= REMEMBERED_MAX && !self.held.contains_key(&device) {
             self.held.clear();
         }
-        let known = self.held.entry(*device).or_insert(*held);
-        *known = (*known).max(*held);
+        let known = self.held.entry(device).or_insert(held);
+        *known = (*known).max(held);
     }
 
     /// What those are told whose append failed: `cause`, or that their own session has been replaced.
@@ -105,6 +109,7 @@ mod tests {
             let held = Fence::new(held);
             replaced.note(&WriteError::DeviceFenced { device, held });
         }
+        replaced.raise(device, Fence::new(1));
         let told = |fence| replaced.told(Some((device, Fence::new(fence))), &StoreError::Full);
         assert!(matches!(told(2), IngestError::DeviceFenced { held } if held == Fence::new(3)));
         assert!(matches!(told(3), IngestError::Store(StoreError::Full)));

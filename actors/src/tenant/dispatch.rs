@@ -204,11 +204,7 @@ impl Dispatcher {
 /// What the dispatcher needs to know of a webhook.
 pub(super) fn hook_of(webhook: &Webhook) -> Hook {
     Hook {
-        key: WebhookKey {
-            tenant: webhook.tenant,
-            no: WebhookNo(webhook.no),
-            id: webhook.id,
-        },
+        key: WebhookKey::of(webhook),
         workspace: webhook.workspace,
         events: webhook.events.clone(),
         after: webhook.starts_after,

@@ -81,9 +81,9 @@ impl TenantActor {
             .iter()
             .filter(|fate| matches!(fate, Fate::Accept))
             .count();
-        let is_own = from.as_ref().is_some_and(|from| from.is_own);
+        let is_beyond_plan = from.as_ref().is_some_and(|from| from.is_beyond_plan);
         let standing = match ready.take_from_plan(wanted, now) {
-            Err(_) if is_own => None,
+            Err(_) if is_beyond_plan => None,
             Ok(standing) => standing,
             Err(error) => {
                 ready.undo(&events, &fates);

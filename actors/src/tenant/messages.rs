@@ -46,8 +46,8 @@ pub struct FromDevice {
     pub fence: Fence,
     /// What each event does to a message, one for each event.
     pub steps: Vec<Option<(MessageKey, MessageStep)>>,
-    /// Whether it is what the engine itself says about the device: no plan keeps it out.
-    pub is_own: bool,
+    /// Whether no plan keeps it out: what the engine itself says about the device, and the device's last will.
+    pub is_beyond_plan: bool,
 }
 
 /// An ingest with an idempotency key.
@@ -236,6 +236,8 @@ pub enum Change {
     Workspace(WorkspaceId),
     /// The tenant itself: its plan.
     Tenant,
+    /// A session of a device was opened under this fence, and all older ones are over.
+    DeviceTaken(DeviceId, Fence),
 }
 
 /// Asks for the readers' side of the log.

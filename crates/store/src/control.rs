@@ -12,6 +12,7 @@ mod devices;
 mod failure;
 mod keys;
 mod leases;
+mod limits;
 mod reservations;
 mod sessions;
 mod tenants;

@@ -38,7 +38,8 @@ pub use self::{
     },
     read::{ChainEnd, Consumer, ConsumerName, Counts, DedupEntry, EventQuery, Order, Page},
     write::{
-        Append, Consume, Dispatch, IdempotentAnswer, Settle, WebhookProgress, Write, WriteError,
+        Append, Consume, Dispatch, FORGOTTEN_AT_ONCE, IdempotentAnswer, Settle, WebhookProgress,
+        Write, WriteError,
     },
 };
 use crate::StoreError;

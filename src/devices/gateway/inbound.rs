@@ -2,10 +2,15 @@
 //!
 //! Decides what is no text that may come at all. What a text says is not looked at.
 
+use std::collections::VecDeque;
+
 use actix_ws::{CloseCode, Item, Message, MessageStream, ProtocolError};
 use bytes::{Bytes, BytesMut};
 
 use super::ending::Ending;
+
+/// What a gateway may send while it waits for its session; then nothing more is read, and nobody sees that it leaves.
+const EARLY_MAX: usize = 64;
 
 /// See the module.
 pub(super) struct Inbound {
@@ -13,6 +18,8 @@ pub(super) struct Inbound {
     length_max: usize,
     /// A text of which there is more to come.
     begun: BytesMut,
+    /// What came before anybody asked for it.
+    early: VecDeque<Incoming>,
 }
 
 /// What came.
@@ -27,6 +34,15 @@ pub(super) enum Incoming {
     Ended(Ending),
 }
 
+impl Incoming {
+    fn len(&self) -> usize {
+        match self {
+            Incoming::Text(bytes) | Incoming::Ping(bytes) => bytes.len(),
+            Incoming::Heard | Incoming::Ended(_) => 0,
+        }
+    }
+}
+
 impl Inbound {
     /// Texts of at most so many bytes.
     pub(super) fn new(messages: MessageStream, length_max: usize) -> Inbound {
@@ -34,11 +50,43 @@ impl Inbound {
             messages: messages.max_frame_size(length_max),
             length_max,
             begun: BytesMut::new(),
+            early: VecDeque::new(),
         }
     }
 
     /// Waits for what comes next. May be dropped and called again.
     pub(super) async fn next(&mut self) -> Incoming {
+        match self.early.pop_front() {
+            Some(incoming) => {
+                if self.early.is_empty() {
+                    self.early = VecDeque::new();
+                }
+                incoming
+            }
+            None => self.read_next().await,
+        }
+    }
+
+    /// Waits until nothing more comes, and answers how that ended. What does come is kept for later, as much as there is room
+    /// for. May be dropped and called again.
+    pub(super) async fn lost(&mut self) -> Ending {
+        while self.has_room() {
+            match self.read_next().await {
+                Incoming::Ended(ending) => return ending,
+                incoming @ (Incoming::Text(_) | Incoming::Ping(_) | Incoming::Heard) => {
+                    self.early.push_back(incoming);
+                }
+            }
+        }
+        std::future::pending().await
+    }
+
+    fn has_room(&self) -> bool {
+        let bytes: usize = self.early.iter().map(Incoming::len).sum();
+        self.early.len() < EARLY_MAX && bytes < self.length_max
+    }
+
+    async fn read_next(&mut self) -> Incoming {
         match self.messages.recv().await {
             Some(Ok(message)) => self.read(message),
             Some(Err(error)) => Incoming::Ended(broken(&error)),

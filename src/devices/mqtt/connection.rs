@@ -33,6 +33,8 @@ use crate::{
 
 /// Bytes of a CONNECT packet: a will and a password of the largest size, and room for what is around them.
 const CONNECT_BYTES_MAX: usize = 160 * 1024;
+/// Bytes that a device may send while it waits for its session.
+const EARLY_BYTES_MAX: usize = 64 * 1024;
 /// Bytes of payloads that one device may have on their way.
 const BYTES_IN_FLIGHT: usize = 1024 * 1024;
 
@@ -151,11 +153,16 @@ async fn greet(entrance: Entrance, socket: TcpStream) -> Option<(Stream, BytesMu
 async fn let_in(
     shared: &Shared,
     mut stream: Stream,
-    inbox: BytesMut,
+    mut inbox: BytesMut,
     connect: Connect,
     ip: IpAddr,
 ) {
-    let admitted = match door::admit(&shared.engine, &connect, ip).await {
+    let admitted = tokio::select! {
+        admitted = door::admit(&shared.engine, &connect, ip) => admitted,
+        // Nobody is left who could have the session: it must not be taken from whoever has it.
+        () = lost(&mut stream, &mut inbox) => return,
+    };
+    let admitted = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => return refuse(stream, connect.version, &refusal).await,
     };
@@ -195,6 +202,19 @@ async fn let_in(
         outbox.extend_from_slice(&words);
     }
     stream.close(outbox).await;
+}
+
+/// Waits until the device is gone without having said anything. What it says while it waits is kept and will be heard, so it is
+/// not gone for nothing; when there is no more room for that, nothing more is read.
+async fn lost(stream: &mut Stream, inbox: &mut BytesMut) {
+    while inbox.len() < EARLY_BYTES_MAX {
+        match stream.step(&mut BytesMut::new(), Some(inbox)).await {
+            Ok(Step::Read | Step::Wrote) => {}
+            Ok(Step::Closed) if !inbox.is_empty() => break,
+            Ok(Step::Closed) | Err(_) => return,
+        }
+    }
+    std::future::pending::<()>().await;
 }
 
 async fn refuse(stream: Stream, version: Version, refusal: &Refusal) {

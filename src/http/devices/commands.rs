@@ -54,18 +54,15 @@ pub(super) async fn run(
     Ok(envelope::one_raw(status, &outcome?))
 }
 
-/// Notes what a gateway was told, unless it never was.
+/// Notes what a gateway was told, unless it surely never was.
 pub(super) async fn note(call: &Call, device: DeviceId, deed: Deed, failed: Option<&CommandError>) {
     let outcome = match failed {
         None => "done",
         Some(CommandError::TimedOut) => Code::DeviceTimeout.name(),
         Some(CommandError::Refused { .. }) => Code::DeviceRefused.name(),
-        Some(
-            CommandError::NotFound
-            | CommandError::Offline
-            | CommandError::Busy
-            | CommandError::Engine(_),
-        ) => return,
+        // Whether it was told before the engine failed nobody knows.
+        Some(CommandError::Engine(_)) => "unknown",
+        Some(CommandError::NotFound | CommandError::Offline | CommandError::Busy) => return,
     };
     let mut meta = deed.meta;
     meta["outcome"] = json!(outcome);

@@ -37,15 +37,7 @@ pub(crate) async fn list(call: Call) -> Answer {
         after: None,
         order: Order::Ascending,
     };
-    let page = call.page()?;
-    events::answer(
-        call.request(),
-        call.caller(),
-        call.engine(),
-        &page,
-        (filter, stretch),
-    )
-    .await
+    events::answer(&call, filter, stretch).await
 }
 
 /// A moment as Unix seconds, also with a fraction, or as RFC 3339.

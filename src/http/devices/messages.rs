@@ -4,11 +4,12 @@
 //! was edited, received or read.
 
 use actix_web::http::StatusCode;
-use actors::engine::{DeviceMessage, SentMessage};
+use actors::engine::{DeviceMessage, SentMessage, UnsentMessage};
 use bytes::Bytes;
 use domain::{
     device::{MessageKey, MessageState},
     permission::Permission,
+    time::Timestamp,
 };
 use serde::Serialize;
 use serde_json::{Map, json};
@@ -16,6 +17,7 @@ use store::{
     control::Device,
     log::{Direction, MessageQuery},
 };
+use uuid::Uuid;
 
 use super::{
     commands::{self, Deed},
@@ -63,12 +65,16 @@ async fn deliver(call: &Call, body: &Bytes) -> Answer {
         .engine()
         .send_message(call.tenant(), device.id, to.clone(), args, within)
         .await;
-    let id = outcome.as_ref().ok().map(|sent| ShownId::Sent(sent.id));
+    let id = match &outcome {
+        Ok(sent) => Some(sent.id),
+        Err(unsent) => unsent.id,
+    };
     let deed = Deed {
         action: "message.sent",
-        meta: json!({ "message": id, "contents": contents }),
+        meta: json!({ "message": id.map(ShownId::Sent), "contents": contents }),
     };
-    commands::note(call, device.id, deed, outcome.as_ref().err()).await;
+    let failed = outcome.as_ref().err().map(|unsent| &unsent.error);
+    commands::note(call, device.id, deed, failed).await;
     let SentMessage { id, key } = outcome?;
     let shown = ShownSent {
         id: ShownId::Sent(id),
@@ -122,14 +128,33 @@ fn query(call: &Call, device: &Device) -> Result<MessageQuery, Problem> {
         })
         .transpose()?;
     let page = call.page()?;
+    // What it sent and got for another workspace is not this one's.
+    let since = call.caller().workspace().and(device.moved_at);
     Ok(MessageQuery {
         device: device.id,
         before: page.after_as(LIST)?,
-        after: None,
+        after: since.map(first_id_after),
         chat: chat.map(String::into_boxed_str),
         direction,
         state,
         limit: u32::from(page.limit),
         scan_max: SCAN_MAX,
     })
+}
+
+/// Messages that were made after this moment, to the millisecond, have higher ids.
+fn first_id_after(moment: Timestamp) -> Uuid {
+    let millis = u128::from(moment.unix_millis()) + 1;
+    Uuid::from_u128(millis << 80)
+}
+
+/// Whoever is told that a message was not sent is told which one: it may have been, and its receipts say so.
+impl From<UnsentMessage> for Problem {
+    fn from(unsent: UnsentMessage) -> Problem {
+        let problem = Problem::from(unsent.error);
+        match unsent.id {
+            Some(id) => problem.with("message", ShownId::Sent(id).to_string()),
+            None => problem,
+        }
+    }
 }

@@ -2,17 +2,25 @@
 
 use reqwest::Method;
 use serde_json::json;
+use tokio_tungstenite::tungstenite::Message;
 
 use super::nodes::{Cluster, NODES};
-use crate::harness::{Client, Gateway, Reply, client::text, engine::Tenant, until};
+use crate::harness::{
+    Client, Gateway, Reply,
+    client::text,
+    engine::Tenant,
+    mqtt::{self, Connect, Mqtt, publish},
+    until,
+};
 
-struct Devices {
-    cluster: Cluster,
-    tenant: Tenant,
-    clients: Vec<Client>,
+/// Three nodes and the tenant whose devices they have.
+pub(super) struct Devices {
+    pub(super) cluster: Cluster,
+    pub(super) tenant: Tenant,
+    pub(super) clients: Vec<Client>,
 }
 
-async fn devices() -> Devices {
+pub(super) async fn devices() -> Devices {
     let cluster = Cluster::start().await;
     let tenant = cluster.node(1).engine.tenant("acme", "enterprise").await;
     let clients = cluster.clients(&tenant);
@@ -24,7 +32,7 @@ async fn devices() -> Devices {
 }
 
 impl Devices {
-    async fn made(&self) -> String {
+    pub(super) async fn made(&self) -> String {
         let made = self.clients[0].post("/v1/devices", &json!({ "name": "phone" }));
         text(&made.await.ok(201).data(), "id").to_owned()
     }
@@ -141,5 +149,107 @@ async fn a_device_moves_to_the_node_that_its_newest_session_reached() {
         };
         assert!(owners.iter().all(|owner| *owner == owners[0]), "{owners:?}");
         old = new;
+    }
+}
+
+/// Connects by MQTT to a node.
+async fn by_mqtt(devices: &Devices, node: usize, level: u8, device: &str) -> Mqtt {
+    let connect = Connect::new(level, device, &devices.tenant.key);
+    let client = Mqtt::connect_as(&devices.cluster.node(node).engine, &connect).await;
+    until_state(&devices.clients[node], device, "connected").await;
+    client
+}
+
+/// A publish of one event, which is answered if it is taken.
+fn event(level: u8, id: u16, kind: &str) -> Vec<u8> {
+    let properties = (level == 5).then_some(&[][..]);
+    publish(&format!("events/{kind}"), 1, id, properties, b"{}")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_comes_by_mqtt_to_another_node_is_taken_over_and_publishes_nothing_more_here()
+{
+    let devices = devices().await;
+    for level in [4, 5] {
+        let device = devices.made().await;
+        let mut old = by_mqtt(&devices, 0, level, &device).await;
+        let mut expected = Vec::new();
+        for round in 1..=2 * NODES {
+            let kind = format!("round.{round}");
+            old.send(&event(level, 7, &kind)).await;
+            assert_eq!(old.expect(0x40).await[..2], [0, 7], "it is durable");
+            let mut new = by_mqtt(&devices, round % NODES, level, &device).await;
+            // Whether its socket is still open or not: the store takes nothing of it any more.
+            old.send(&event(level, 8, "late")).await;
+            let said = old.closed().await;
+            assert!(said.iter().all(|(first, _)| *first != 0x40), "{said:x?}");
+            if level == 5 {
+                let (first, body) = said.last().expect("it is told why");
+                assert_eq!((*first, body[0]), (0xe0, 0x8e), "session taken over");
+            }
+            let again = format!("again.{round}");
+            new.send(&event(level, 9, &again)).await;
+            assert_eq!(new.expect(0x40).await[..2], [0, 9]);
+            expected.extend([kind, again]);
+            old = new;
+        }
+        let path = format!("/v1/devices/{device}/events");
+        for client in &devices.clients {
+            let events = client.every_page(&path).await;
+            let kinds = events.iter().map(|event| text(event, "type").to_owned());
+            let (own, said): (Vec<_>, Vec<_>) = kinds.partition(|kind| kind.starts_with("device."));
+            assert_eq!(said, expected, "in the order in which they were sent");
+            let coming_and_going = ["device.connected", "device.disconnected"];
+            assert!(
+                own.iter()
+                    .zip(coming_and_going.iter().cycle())
+                    .all(|(a, b)| a == b)
+            );
+            assert_eq!(own.len(), 4 * NODES + 1);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_before_its_session_is_there_takes_the_device_from_nobody() {
+    let devices = devices().await;
+    let node = devices.cluster.node(0);
+    let (base, key) = (devices.clients[0].base(), &devices.tenant.key);
+    let port = mqtt::port(&node.engine).await;
+    for level in [None, Some(4), Some(5)] {
+        let device = devices.made().await;
+        let mut holder = devices.connected_at(1, &device).await;
+        let fence = holder.fence;
+        // Nothing is answered by the control plane while somebody connects, and leaves again.
+        match level {
+            None => {
+                let socket = Gateway::try_open(base, key, &device).await;
+                let mut socket = socket.expect("the upgrade");
+                node.to_postgres.silence();
+                socket
+                    .say(&json!({ "kind": "hello", "gateway": "test/1" }))
+                    .await;
+                socket.send(Message::Close(None)).await;
+                assert_eq!(socket.closed().await, Some(1000), "it is let go");
+            }
+            Some(level) => {
+                let mut client = Mqtt::open(port).await;
+                node.to_postgres.silence();
+                client
+                    .send(&Connect::new(level, &device, key).bytes())
+                    .await;
+                client.finish().await;
+                assert_eq!(client.closed().await, [], "it is let go");
+            }
+        }
+        node.to_postgres.mend();
+        // The node has done by now what it had begun: it opens the next session after it.
+        let other = devices.made().await;
+        drop(devices.connected_at(0, &other).await);
+        holder
+            .event(json!({ "type": "group.updated", "data": 1 }))
+            .await;
+        let shown = until_state(&devices.clients[2], &device, "connected").await;
+        assert_eq!(shown["fence"], fence, "nobody took it");
     }
 }

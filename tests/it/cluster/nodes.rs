@@ -259,6 +259,7 @@ impl Lines {
                 LEASE.as_millis().to_string(),
             )
             .with("TRUNKLINE__REGIONS__ENABLED", "AU")
+            .with("TRUNKLINE__MQTT__PORT", "0")
             .with("TRUNKLINE__SERVER__WORKERS", "1")
             .with("TRUNKLINE__ENGINE__ARBITERS", "1")
     }

@@ -34,6 +34,11 @@ async fn what_was_done_to_a_device_is_in_the_audit_log_with_who_and_from_where()
         .header("if-match", &fence)
         .body("application/octet-stream", "a secret");
     put.await.ok(204);
+    let again = client.call(Method::PUT, &format!("{path}/credentials"));
+    let again = again
+        .header("if-match", &fence)
+        .body("application/octet-stream", "another secret");
+    again.await.ok(204);
     client
         .post(&format!("{path}/disconnect"), &json!({}))
         .await
@@ -81,6 +86,11 @@ async fn what_was_done_to_a_device_is_in_the_audit_log_with_who_and_from_where()
     assert_eq!(
         count(&format!("resource={device}&action=message.sent")).await,
         1
+    );
+    assert_eq!(
+        count("action=device.credentials_updated").await,
+        1,
+        "once a session"
     );
     assert_eq!(count("resource_type=device").await, entries.len());
     assert_eq!(count("resource=dev_0").await, 0);

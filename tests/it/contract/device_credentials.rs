@@ -1,8 +1,9 @@
 //! API §8: what a connector keeps with the engine, and who may write it.
 
 use reqwest::Method;
+use serde_json::json;
 
-use super::devices::made;
+use super::{devices::made, keys::make};
 use crate::harness::{Client, Engine, Gateway, client::number};
 
 fn path(device: &str) -> String {
@@ -71,6 +72,21 @@ async fn a_connector_that_lost_its_session_spoils_nothing() {
     }
     let kept = client.get(&path(&device)).await.ok(200);
     assert_eq!(kept.body, b"new".as_slice());
+}
+
+#[tokio::test]
+async fn a_connector_changes_its_keys_as_often_as_messages_come_whatever_its_api_key_may() {
+    let engine = Engine::start().await;
+    let device = made(&engine.client()).await;
+    let body = json!({ "name": "gateway", "tier": "STANDARD", "permissions": ["devices:*"] });
+    let (gateway, _) = make(&engine.client(), body).await;
+    for count in 0..120_u8 {
+        put(&gateway, &device, "0", &[count]).await.ok(204);
+    }
+    let kept = gateway.get(&path(&device)).await.ok(200);
+    assert_eq!(kept.body, [119].as_slice());
+    let shown = gateway.get("/v1/devices").await.ok(200);
+    assert_eq!(shown.header("x-ratelimit-remaining"), Some("99"));
 }
 
 #[tokio::test]

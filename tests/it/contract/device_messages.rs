@@ -119,7 +119,9 @@ async fn a_message_without_a_gateway_is_refused_as_offline() {
     let device = made(&client).await;
     let body = json!({ "to": "1234567890", "text": "hi" });
     let answer = client.post(&messages(&device), &body).await;
-    answer.problem(409, "device_offline");
+    let problem = answer.problem(409, "device_offline");
+    let failed = only_message(&client, &device).await;
+    assert_eq!(problem["message"], failed["id"]);
 }
 
 #[tokio::test]
@@ -137,6 +139,7 @@ async fn a_message_that_the_gateway_refuses_tells_why() {
     let failed = only_message(&client, &device).await;
     assert_eq!(failed["state"], "failed");
     assert_eq!(failed["error"], expected);
+    assert_eq!(problem["message"], failed["id"], "so that it can be found");
 }
 
 #[tokio::test]
@@ -156,10 +159,11 @@ async fn a_message_that_nobody_answers_for_times_out() {
     // It may have been sent all the same: asking again must not send another.
     let again = post().await;
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
-    again.problem(504, "device_timeout");
+    let problem = again.problem(504, "device_timeout");
     assert_eq!(serving.wait_for(1).await.len(), 1);
     until("the message has failed", async || {
         let message = only_message(&client, &device).await;
+        assert_eq!(problem["message"], message["id"]);
         (message["state"] == "failed").then_some(())
     })
     .await;

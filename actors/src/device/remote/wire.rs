@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::device::{
     DeviceItem,
-    intake::Batch,
+    intake::{Batch, Word},
     messages::{Ending, Ran},
 };
 
@@ -103,6 +103,8 @@ enum WrittenAsk {
         events: Vec<WrittenEvent>,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         own: Option<Box<str>>,
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        will: bool,
     },
     Run {
         tenant: TenantId,
@@ -173,7 +175,11 @@ pub(super) fn write_ask(ask: &Ask) -> Bytes {
             workspace: batch.workspace,
             fence: batch.fence,
             events: batch.events.iter().map(written_event).collect(),
-            own: batch.own.clone(),
+            own: match &batch.word {
+                Word::Engine(name) => Some(name.clone()),
+                Word::Device | Word::Will => None,
+            },
+            will: batch.word == Word::Will,
         },
         Ask::Run {
             tenant,
@@ -214,13 +220,18 @@ pub(crate) fn read_ask(body: &[u8]) -> Option<Ask> {
             fence,
             events,
             own,
+            will,
         } => Ask::Ingest(Batch {
             tenant,
             device,
             workspace,
             fence,
             events: events.into_iter().map(read_event).collect::<Option<_>>()?,
-            own,
+            word: match own {
+                Some(name) => Word::Engine(name),
+                None if will => Word::Will,
+                None => Word::Device,
+            },
         }),
         WrittenAsk::Run {
             tenant,

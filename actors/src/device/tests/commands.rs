@@ -3,11 +3,17 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::device::{ByeReason, CommandName, CommandResult, MessageState, RefusedBy};
+use domain::{
+    device::{ByeReason, CommandName, CommandResult, MessageState, RefusedBy},
+    fence::Fence,
+};
 use store::log::{Direction, MessageQuery};
 
 use super::stand::{Gateway, Stand};
-use crate::engine::{CommandError, DeviceMessages, SentMessage};
+use crate::{
+    device::SessionError,
+    engine::{CommandError, DeviceMessages, SentMessage, UnsentMessage},
+};
 
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -20,7 +26,7 @@ impl Stand {
             .await
     }
 
-    async fn send(&self) -> Result<SentMessage, CommandError> {
+    async fn send(&self) -> Result<SentMessage, UnsentMessage> {
         let (tenant, device) = (self.house.id(), self.device);
         let args = Bytes::from_static(b"{\"to\":\"c\",\"text\":\"hi\"}");
         self.engine()
@@ -198,8 +204,10 @@ async fn a_message_is_on_record_and_its_state_follows_what_the_gateway_says() {
 #[actix::test]
 async fn a_message_that_was_not_sent_says_why_unless_it_was_sent_after_all() {
     let stand = Stand::open().await;
-    assert!(matches!(stand.send().await, Err(CommandError::Offline)));
+    let unsent = stand.send().await.unwrap_err();
+    assert!(matches!(unsent.error, CommandError::Offline));
     let failed = stand.messages().await.messages.remove(0).message;
+    assert_eq!(unsent.id, Some(failed.id));
     assert_eq!(failed.state, Some(MessageState::Failed));
     assert_eq!(&*failed.error.unwrap().code, "device_offline");
     // Ids sort by the moment at which they were made.
@@ -211,10 +219,47 @@ async fn a_message_that_was_not_sent_says_why_unless_it_was_sent_after_all() {
         command
     };
     let (done, command) = tokio::join!(stand.send(), passing);
-    assert!(matches!(done, Err(CommandError::TimedOut)), "{done:?}");
+    let unsent = done.unwrap_err();
+    assert!(matches!(unsent.error, CommandError::TimedOut), "{unsent}");
     let late = stand.messages().await.messages.remove(0).message;
     assert_eq!(&*late.error.unwrap().code, "device_timeout");
     stand.answer(&gateway, &command.id, Ok("null")).await;
     let late = stand.messages().await.messages.remove(0).message;
     assert_eq!(late.state, Some(MessageState::Sent));
+}
+
+#[actix::test]
+async fn what_a_replaced_session_says_about_a_message_is_refused() {
+    let stand = Stand::open().await;
+    let mut gateway = stand.connect().await;
+    let answering = async {
+        let command = gateway.command().await;
+        // Somebody else takes the device, and nobody here is told.
+        stand.raise_fence(Fence::new(7)).await;
+        let result = CommandResult {
+            id: command.id,
+            outcome: Ok(Bytes::from_static(b"{}")),
+        };
+        let late = stand.engine().command_result(&gateway.session, result);
+        assert!(matches!(late.await, Err(SessionError::Replaced)));
+        assert!(gateway.session.is_over());
+        assert_eq!(gateway.bye().await, Some(ByeReason::Replaced));
+        let state = stand.messages().await.messages.remove(0).message.state;
+        assert_eq!(state, Some(MessageState::Pending));
+        // Whoever asked waits for the gateway of the newer session, up to the deadline. The store has no part in the clock that is
+        // moved here: it gets the time to answer.
+        loop {
+            stand.pass(Duration::from_millis(50)).await;
+            stand.messages().await;
+        }
+    };
+    let sent = tokio::select! {
+        sent = stand.send() => sent,
+        () = answering => unreachable!("it goes on for ever"),
+    };
+    let unsent = sent.unwrap_err();
+    assert!(matches!(unsent.error, CommandError::TimedOut), "{unsent:?}");
+    let failed = stand.messages().await.messages.remove(0).message;
+    assert_eq!(unsent.id, Some(failed.id));
+    assert_eq!(&*failed.error.unwrap().code, "device_timeout");
 }

@@ -6,7 +6,6 @@ use domain::{
     device::{ByeReason, DeviceState, EndReason},
     fence::Fence,
 };
-use store::log::Write;
 
 use super::stand::{Stand, message, until};
 use crate::{
@@ -106,17 +105,12 @@ async fn a_node_that_died_between_the_row_and_the_log_says_nothing_twice_and_not
 async fn an_append_of_a_session_that_was_replaced_is_refused_by_the_store_and_spoils_nothing_after_it()
  {
     let stand = Stand::open().await;
-    let (engine, tenant) = (stand.engine(), stand.house.id());
     let mut gateway = stand.connected().await;
     // Somebody else takes the device, and nobody here is told.
-    let part = Write::OpenDevice {
-        tenant,
-        device: stand.device,
-        fence: Fence::new(7),
-    };
-    let taken = stand.house.log.commit(&[part]).await.unwrap().remove(0);
-    taken.unwrap();
-    let late = engine.ingest_from_device(&gateway.session, vec![message("message.received", "1")]);
+    stand.raise_fence(Fence::new(7)).await;
+    let late = stand
+        .engine()
+        .ingest_from_device(&gateway.session, vec![message("message.received", "1")]);
     assert!(matches!(late.await, Err(SessionError::Replaced)));
     assert!(gateway.session.is_over());
     assert_eq!(gateway.bye().await, Some(ByeReason::Replaced));
@@ -127,19 +121,8 @@ async fn an_append_of_a_session_that_was_replaced_is_refused_by_the_store_and_sp
 #[actix::test]
 async fn a_state_that_a_replaced_session_reports_is_refused_and_ends_it() {
     let stand = Stand::open().await;
-    let (tenant, device) = (stand.house.id(), stand.device);
     let mut gateway = stand.connect().await;
-    let holder = store::control::Holder {
-        session: None,
-        node: "elsewhere".into(),
-        boot: "elsewhere".into(),
-    };
-    let now = stand.engine().clock().now();
-    let control = &stand.house.control;
-    let opened = control
-        .open_device_session(tenant, device, &holder, None, now)
-        .await;
-    assert_eq!(opened.unwrap().unwrap().fence, Fence::new(2));
+    assert_eq!(stand.open_elsewhere().await, Fence::new(2));
     let told = stand
         .engine()
         .report(&gateway.session, super::stand::connected())
@@ -152,14 +135,7 @@ async fn a_state_that_a_replaced_session_reports_is_refused_and_ends_it() {
 #[actix::test]
 async fn a_control_plane_that_was_restored_catches_up_with_the_fence_of_the_region() {
     let stand = Stand::open().await;
-    let tenant = stand.house.id();
-    let part = Write::OpenDevice {
-        tenant,
-        device: stand.device,
-        fence: Fence::new(41),
-    };
-    let raised = stand.house.log.commit(&[part]).await.unwrap().remove(0);
-    raised.unwrap();
+    stand.raise_fence(Fence::new(41)).await;
     let gateway = stand.connected().await;
     assert_eq!(gateway.session.fence, Fence::new(42));
 }
@@ -223,26 +199,9 @@ async fn a_tenants_actor_that_dies_costs_a_try_and_no_event() {
 async fn what_a_session_could_not_say_and_the_next_one_died_too_early_to_say_is_said_by_the_third()
 {
     let stand = Stand::open().await;
-    let (tenant, device) = (stand.house.id(), stand.device);
     let mut first = stand.connected().await;
-    let holder = store::control::Holder {
-        session: None,
-        node: "elsewhere".into(),
-        boot: "elsewhere".into(),
-    };
-    let now = stand.engine().clock().now();
-    let control = &stand.house.control;
-    let opened = control
-        .open_device_session(tenant, device, &holder, None, now)
-        .await;
-    let fence = opened.unwrap().unwrap().fence;
-    let part = Write::OpenDevice {
-        tenant,
-        device,
-        fence,
-    };
-    let raised = stand.house.log.commit(&[part]).await.unwrap().remove(0);
-    raised.unwrap();
+    let fence = stand.open_elsewhere().await;
+    stand.raise_fence(fence).await;
     let third = stand.connect().await;
     assert_eq!(first.bye().await, Some(ByeReason::Replaced));
     stand.says(&third, &super::stand::connected()).await;
@@ -260,13 +219,7 @@ async fn a_fence_that_the_region_holds_already_is_not_given_out_a_second_time() 
     let gateway = stand.connected().await;
     // As if the control plane had been restored from a copy that is one session old.
     let held = gateway.session.fence.next();
-    let part = Write::OpenDevice {
-        tenant: stand.house.id(),
-        device: stand.device,
-        fence: held,
-    };
-    let raised = stand.house.log.commit(&[part]).await.unwrap().remove(0);
-    raised.unwrap();
+    stand.raise_fence(held).await;
     let newer = stand.connect().await;
     assert!(newer.session.fence > held);
 }

@@ -3,10 +3,7 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use bytes::Bytes;
-use domain::{
-    device::{ByeReason, CommandName, CommandResult, DeviceState},
-    ids::TenantId,
-};
+use domain::device::{ByeReason, CommandName, CommandResult, DeviceState};
 
 use super::stand::{Gateway, connect, connected, make_device, message, said};
 use crate::{
@@ -41,6 +38,20 @@ impl Two {
         Two { stand, a, b, key }
     }
 
+    /// A gateway on this node that says that it is connected to its network.
+    async fn connected(&self, node: &Node) -> Gateway {
+        let gateway = connect(&node.engine, self.key).await.unwrap();
+        let told = node.engine.report(&gateway.session, connected());
+        told.await.unwrap();
+        gateway
+    }
+
+    /// Ends the session of the second node, and nobody tells it.
+    async fn end_b(&self) {
+        let ended = self.stand.control.end_session(self.b.session());
+        ended.await.unwrap();
+    }
+
     async fn said(&self) -> Vec<String> {
         said(&*self.stand.log, self.key.tenant).await.split_off(1)
     }
@@ -73,12 +84,7 @@ async fn answer(engine: &Engine, gateway: &mut Gateway) {
 #[actix::test]
 async fn events_go_to_the_tenants_owner_and_commands_to_the_devices_node() {
     let two = Two::open().await;
-    let mut gateway = connect(&two.b.engine, two.key).await.unwrap();
-    two.b
-        .engine
-        .report(&gateway.session, connected())
-        .await
-        .unwrap();
+    let mut gateway = two.connected(&two.b).await;
     let events = vec![message("message.received", "1")];
     let items = two.b.engine.ingest_from_device(&gateway.session, events);
     assert!(matches!(items.await.unwrap()[..], [DeviceItem::Stored(_)]));
@@ -88,7 +94,7 @@ async fn events_go_to_the_tenants_owner_and_commands_to_the_devices_node() {
     let asked = ask(&two.a.engine, two.key);
     let (done, ()) = tokio::join!(asked, answer(&two.b.engine, &mut gateway));
     assert_eq!(done.unwrap(), Bytes::from_static(b"{\"online\":\"all\"}"));
-    let TenantAndDevice(tenant, device) = two.key.into();
+    let DeviceKey { tenant, device } = two.key;
     assert!(
         two.a
             .engine
@@ -99,23 +105,10 @@ async fn events_go_to_the_tenants_owner_and_commands_to_the_devices_node() {
     assert_eq!(gateway.bye().await, Some(ByeReason::Revoked));
 }
 
-struct TenantAndDevice(TenantId, domain::ids::DeviceId);
-
-impl From<DeviceKey> for TenantAndDevice {
-    fn from(key: DeviceKey) -> TenantAndDevice {
-        TenantAndDevice(key.tenant, key.device)
-    }
-}
-
 #[actix::test]
 async fn a_device_that_connects_to_another_node_leaves_the_first_one_which_is_told() {
     let two = Two::open().await;
-    let mut first = connect(&two.a.engine, two.key).await.unwrap();
-    two.a
-        .engine
-        .report(&first.session, connected())
-        .await
-        .unwrap();
+    let mut first = two.connected(&two.a).await;
     let second = connect(&two.b.engine, two.key).await.unwrap();
     assert_eq!(first.bye().await, Some(ByeReason::Replaced));
     let late = two
@@ -177,17 +170,8 @@ async fn a_command_follows_its_device_to_another_node() {
 #[actix::test]
 async fn a_node_that_loses_its_session_ends_all_sessions_of_devices() {
     let two = Two::open().await;
-    let mut gateway = connect(&two.b.engine, two.key).await.unwrap();
-    two.b
-        .engine
-        .report(&gateway.session, connected())
-        .await
-        .unwrap();
-    two.stand
-        .control
-        .end_session(two.b.session())
-        .await
-        .unwrap();
+    let mut gateway = two.connected(&two.b).await;
+    two.end_b().await;
     two.b.beat();
     assert_eq!(gateway.bye().await, Some(ByeReason::Shutdown));
     two.until_said(&["device.connected", "device.disconnected shutdown"])
@@ -199,18 +183,9 @@ async fn a_node_that_loses_its_session_ends_all_sessions_of_devices() {
 #[actix::test]
 async fn a_device_of_a_node_that_is_gone_is_offline_and_said_to_be_lost() {
     let two = Two::open().await;
-    let gateway = connect(&two.b.engine, two.key).await.unwrap();
-    two.b
-        .engine
-        .report(&gateway.session, connected())
-        .await
-        .unwrap();
+    let _gateway = two.connected(&two.b).await;
     // As if it had been killed: nobody tells it.
-    two.stand
-        .control
-        .end_session(two.b.session())
-        .await
-        .unwrap();
+    two.end_b().await;
     let DeviceKey { tenant, device } = two.key;
     let shown = two.a.engine.device(tenant, None, device).await.unwrap();
     assert_eq!(shown.state, DeviceState::Offline);

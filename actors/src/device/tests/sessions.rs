@@ -242,11 +242,9 @@ async fn an_operator_ends_a_session_and_a_deleted_device_takes_nothing_any_more(
     );
     let mut gateway = stand.connected().await;
     let session = gateway.session.clone();
-    stand
-        .engine()
-        .delete_device(tenant, None, device, None)
-        .await
-        .unwrap();
+    let gone = stand.engine().delete_device(tenant, None, device, None);
+    let gone = gone.await.unwrap();
+    stand.engine().forget_device(&gone).await.unwrap();
     assert_eq!(gateway.bye().await, Some(ByeReason::Revoked));
     let late = stand
         .engine()

@@ -6,11 +6,15 @@ use bytes::Bytes;
 use domain::{
     device::{ByeReason, DeviceEvent, DeviceInput, MessageKey, Report},
     event::{Event, EventType},
+    fence::Fence,
     ids::{DeviceId, TenantId},
     position::Position,
 };
 use serde_json::Value;
-use store::{control::Device, log::RegionLog};
+use store::{
+    control::{Device, Holder},
+    log::{RegionLog, Write},
+};
 
 use crate::{
     Engine,
@@ -82,6 +86,30 @@ impl Stand {
 
     pub(super) async fn pass(&self, time: Duration) {
         self.house.pass(time).await;
+    }
+
+    /// Opens a session on a node that nobody here hears of, in the control plane only. Answers its fence.
+    pub(super) async fn open_elsewhere(&self) -> Fence {
+        let holder = Holder {
+            session: None,
+            node: "elsewhere".into(),
+            boot: "elsewhere".into(),
+        };
+        let now = self.engine().clock().now();
+        let control = &self.house.control;
+        let opened = control.open_device_session(self.house.id(), self.device, &holder, None, now);
+        opened.await.unwrap().unwrap().fence
+    }
+
+    /// Raises the device's fence in the region's log, as the node of a newer session does.
+    pub(super) async fn raise_fence(&self, fence: Fence) {
+        let part = Write::OpenDevice {
+            tenant: self.house.id(),
+            device: self.device,
+            fence,
+        };
+        let raised = self.house.log.commit(&[part]).await.unwrap().remove(0);
+        raised.unwrap();
     }
 
     /// Waits until the device has no session here, and everything is written.

@@ -12,13 +12,13 @@ use domain::{
     time::Timestamp,
 };
 use outbound::bus::BusError;
-use store::log::{MessageError, MessageOutcome, OutgoingMessage, Write};
+use store::log::{MessageError, MessageOutcome, OutgoingMessage, Write, WriteError};
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
     device::{
-        DeviceKey,
+        DeviceKey, SessionError,
         commands::{MESSAGE_PREFIX, sent_key, write_outcome},
         messages::{End, Ending, Ran, Run},
         remote::{self, Answer, Ask},
@@ -32,8 +32,10 @@ use crate::{
 const COMMAND_PREFIX: &str = "cmd_";
 /// How long an answer may take on its way, beyond the command's own time.
 const WAY: Duration = Duration::from_secs(2);
-/// How long another node may take to end a session.
-const END_WITHIN: Duration = Duration::from_secs(10);
+/// How long it may take to end a session, on another node or before a device is deleted.
+pub(super) const END_WITHIN: Duration = Duration::from_secs(10);
+/// How often a message is put on record while sessions of its device are opened.
+const NOTED_TRIES_MAX: u32 = 5;
 /// How often a session is looked for that moves.
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -74,6 +76,17 @@ pub struct SentMessage {
     pub key: Option<MessageKey>,
 }
 
+/// A message that was not sent.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct UnsentMessage {
+    /// What we call it, if it is on record.
+    pub id: Option<Uuid>,
+    /// Why. It may have been sent all the same.
+    #[source]
+    pub error: CommandError,
+}
+
 impl Engine {
     /// Asks something of a device's gateway and waits for the result: one JSON value.
     pub async fn command(
@@ -103,22 +116,17 @@ impl Engine {
         chat: String,
         args: Bytes,
         within: Duration,
-    ) -> Result<SentMessage, CommandError> {
+    ) -> Result<SentMessage, UnsentMessage> {
         let key = DeviceKey { tenant, device };
         let (id, now) = (self.fresh_uuid(), self.inner.clock.now());
-        let region = self.region_of(tenant).await?;
-        let part = Write::Outgoing {
-            tenant,
-            device,
-            message: OutgoingMessage {
-                id,
-                chat: chat.into(),
-                body: args.clone(),
-                at: now,
-            },
+        let message = OutgoingMessage {
+            id,
+            chat: chat.into(),
+            body: args.clone(),
+            at: now,
         };
-        let written = region::write(&self.inner.regions, region, part).await;
-        written.map_err(EngineError::from)?;
+        let noted = self.note_outgoing(key, message).await;
+        noted.map_err(|error| UnsentMessage { id: None, error })?;
         let name = format!("{MESSAGE_PREFIX}{}", id.simple());
         let command = Command {
             args: with_id(&args, &name),
@@ -133,9 +141,45 @@ impl Engine {
             }),
             Err(error) => {
                 self.note_unsent(key, id, &error).await;
-                Err(error)
+                let id = Some(id);
+                Err(UnsentMessage { id, error })
             }
         }
+    }
+
+    /// Puts a message on record, unless its device is deleted: the fence is looked at before the device, and raised after the
+    /// device is marked, so that nothing is written behind whoever deletes it.
+    async fn note_outgoing(
+        &self,
+        key: DeviceKey,
+        message: OutgoingMessage,
+    ) -> Result<(), CommandError> {
+        let DeviceKey { tenant, device } = key;
+        let region = self.region_of(tenant).await?;
+        let log = self.inner.logs.get(region);
+        for _ in 0..NOTED_TRIES_MAX {
+            let fence = log.device_fence(tenant, device).await;
+            let fence = fence.map_err(EngineError::from)?;
+            match self.device(tenant, None, device).await {
+                Ok(_) => {}
+                Err(EngineError::NotFound(_)) => return Err(CommandError::NotFound),
+                Err(error) => return Err(error.into()),
+            }
+            let part = Write::Outgoing {
+                tenant,
+                device,
+                fence,
+                message: message.clone(),
+            };
+            match region::write(&self.inner.regions, region, part).await {
+                Ok(()) => return Ok(()),
+                // A session was opened in between, or the device is deleted.
+                Err(WriteError::DeviceFenced { .. }) => {}
+                Err(error) => return Err(EngineError::from(error).into()),
+            }
+        }
+        let contested = "sessions of this device are opened all the time";
+        Err(EngineError::Unavailable(contested.into()).into())
     }
 
     /// Ends the device's session, wherever it is, and says whether there was one. Its gateway stays down.
@@ -245,6 +289,7 @@ impl Engine {
         let DeviceKey { tenant, device } = key;
         let found = self.inner.control.device(tenant, device).await;
         let found = found.map_err(EngineError::from)?;
+        let found = found.filter(|device| !device.is_leaving);
         let found = found.ok_or(CommandError::NotFound)?;
         let Some(session) = found.session.filter(|_| found.is_live) else {
             return Ok(Ran::Offline);
@@ -306,7 +351,8 @@ impl Engine {
             message: error.to_string().into(),
         });
         let shared = std::sync::Arc::clone(&self.inner.devices.context);
-        if let Err(error) = write_outcome(shared, key, id, outcome).await {
+        if let Err(error) = write_outcome(shared, key, None, (id, outcome)).await {
+            let error = SessionError::from(error);
             warn!(device.id = %key, message.id = %id, %error, "that a message of {key} was not sent was not written: {error}");
         }
     }

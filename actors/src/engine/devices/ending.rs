@@ -29,7 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(10);
 impl Engine {
     /// Opens no further session, and ends all that there are, in the background.
     pub(in crate::engine) fn end_device_sessions(&self) {
-        if !self.inner.devices.is_ending.swap(true, Ordering::AcqRel) {
+        let context = &self.inner.devices.context;
+        if !context.is_ending.swap(true, Ordering::AcqRel) {
             self.inner.say_goodbye();
         }
     }

@@ -15,6 +15,7 @@ use store::log::{Credentials, Message, MessageQuery, Write, WriteError};
 use uuid::Uuid;
 
 use crate::{
+    device::DeviceKey,
     engine::{Engine, EngineError},
     region,
 };
@@ -89,15 +90,15 @@ impl Engine {
         Ok(KeptCredentials { fence, bytes })
     }
 
-    /// Keeps what the device's connector has to keep, and answers the fence under which it is kept. Only the session that holds
-    /// the device may do it; before its first session, 0 stands for that.
+    /// Keeps what the device's connector has to keep, and answers whether it is the first under this fence, as far as this node
+    /// knows. Only the session that holds the device may do it; before its first session, 0 stands for that.
     pub async fn put_device_credentials(
         &self,
         tenant: TenantId,
         device: DeviceId,
         fence: u64,
         bytes: Bytes,
-    ) -> Result<u64, CredentialsError> {
+    ) -> Result<bool, CredentialsError> {
         match self.device(tenant, None, device).await {
             Ok(_) => {}
             Err(EngineError::NotFound(_)) => return Err(CredentialsError::NotFound),
@@ -119,7 +120,11 @@ impl Engine {
             },
         };
         match region::write(&self.inner.regions, region, part).await {
-            Ok(()) => Ok(fence),
+            Ok(()) => {
+                let key = DeviceKey { tenant, device };
+                let board = &self.inner.devices.board;
+                Ok(board.keeps_first(key, Fence::new(fence)))
+            }
             Err(WriteError::DeviceFenced { held, .. }) => {
                 Err(CredentialsError::Fenced { held: held.get() })
             }

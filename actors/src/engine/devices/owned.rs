@@ -1,4 +1,4 @@
-//! Devices as their owners handle them: made, shown, changed, deleted.
+//! Devices as their owners handle them: made, shown, changed. How one is deleted is in [`leaving`](super::leaving).
 //!
 //! A key that is confined to a workspace sees that workspace's devices only. Audit entries are the caller's.
 
@@ -6,15 +6,11 @@ use std::time::Duration;
 
 use domain::{
     device::{DeviceInput, DevicePatch, DeviceState},
-    fence::Fence,
     ids::{DeviceId, TenantId, WorkspaceId},
     new_event::WorkspaceRef,
 };
 use outbound::bus::BusError;
-use store::{
-    control::{Device, DeviceChange, NewDevice, Tenant},
-    log::Write,
-};
+use store::control::{Device, DeviceChange, NewDevice, Tenant};
 use tracing::{debug, warn};
 
 use crate::{
@@ -24,8 +20,6 @@ use crate::{
         remote::{self, Answer, Ask},
     },
     engine::{Engine, EngineError},
-    placement::changes::SharedChange,
-    region,
 };
 
 /// Where a device's events go if nobody says otherwise.
@@ -74,6 +68,7 @@ impl Engine {
     ) -> Result<Device, EngineError> {
         let found = self.inner.control.device(tenant, id).await?;
         found
+            .filter(|device| !device.is_leaving)
             .filter(|device| confined_to.is_none_or(|only| only == device.workspace))
             .map(shown)
             .ok_or(EngineError::NotFound("device"))
@@ -162,44 +157,6 @@ impl Engine {
         let present = Some(device.workspace);
         self.resolve_workspace(device.tenant, confined_to, Some(named), present)
             .await
-    }
-
-    /// Deletes a device with all that is kept of it but its events. Its session ends, wherever it is.
-    pub async fn delete_device(
-        &self,
-        tenant: TenantId,
-        confined_to: Option<WorkspaceId>,
-        id: DeviceId,
-        if_version: Option<i64>,
-    ) -> Result<(), EngineError> {
-        let device = self.device(tenant, confined_to, id).await?;
-        if if_version.is_some_and(|version| version != device.version) {
-            return Err(EngineError::VersionMismatch);
-        }
-        let region = self.region_of(tenant).await?;
-        let key = DeviceKey { tenant, device: id };
-        // First, so that its end is in the log; whoever comes back before the row is gone is refused by the fence below.
-        if let Err(error) = self.end_session(key, Ending::Revoked).await {
-            warn!(device.id = %id, %error, "the session of {id} did not end before its device was deleted: {error}");
-        }
-        let control = &self.inner.control;
-        let gone = control.delete_device(tenant, id, if_version).await?;
-        let held = self.inner.logs.get(region).device_fence(tenant, id).await?;
-        let fence = held.max(Fence::new(gone.fence)).next();
-        let raise = Write::OpenDevice {
-            tenant,
-            device: id,
-            fence,
-        };
-        region::write(&self.inner.regions, region, raise).await?;
-        self.device_taken(key, fence);
-        self.inner.placement.tell_change(SharedChange::DeviceTaken {
-            tenant,
-            device: id,
-            fence,
-        });
-        let forget = Write::ForgetDevice { tenant, device: id };
-        Ok(region::write(&self.inner.regions, region, forget).await?)
     }
 }
 

@@ -116,6 +116,8 @@ pub(super) const TABLES: [Table; 8] = [
             ("version", Number),
             ("created_at", Number),
             ("updated_at", Number),
+            ("is_leaving", Number),
+            ("moved_at", Number),
         ],
         of_tenant: "",
     },

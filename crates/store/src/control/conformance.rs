@@ -86,6 +86,7 @@ macro_rules! on_database {
                 a_device_for_a_foreign_workspace_is_refused,
                 a_change_of_a_device_leaves_the_rest_and_raises_the_version,
                 a_deletion_of_an_old_version_of_a_device_is_refused,
+                a_device_that_leaves_is_there_for_whoever_finishes_it_only,
                 devices_are_listed_page_by_page_and_by_workspace,
                 a_foreign_tenant_sees_and_changes_no_device,
             }
@@ -98,7 +99,7 @@ macro_rules! on_database {
                 of_a_thousand_contests_each_has_one_winner,
                 a_fence_is_raised_to_what_the_region_knows,
                 what_was_seen_is_noted_and_never_moves_back,
-                a_deleted_device_has_no_session_and_no_owner,
+                a_device_that_leaves_ends_its_session_and_opens_no_other,
                 a_foreign_tenant_opens_and_ends_no_session,
             }
             reservations {

@@ -1,7 +1,9 @@
 //! Devices as their owners configured them, and where the session of each one stands.
 //!
-//! Metadata only: messages and credentials are kept in the tenant's region. What a session may do is in [`sessions`].
+//! Metadata only: messages and credentials are kept in the tenant's region. What a session may do is in [`sessions`], how a
+//! device goes in [`leaving`].
 
+mod leaving;
 mod locked;
 mod making;
 mod seen;
@@ -21,7 +23,7 @@ pub use self::{
 use super::{
     Control,
     columns::{after, flag, maybe_parsed, maybe_text, maybe_time, number, parsed, text, time},
-    failure::{Failed, Outcome as _},
+    failure::Outcome as _,
     sessions::SessionId,
 };
 use crate::StoreError;
@@ -57,6 +59,10 @@ pub struct Device {
     pub gateway: Option<String>,
     /// When anything came from it last.
     pub last_seen_at: Option<Timestamp>,
+    /// When it came into its present workspace; none if it has always been there.
+    pub moved_at: Option<Timestamp>,
+    /// Whether somebody deletes it, and what its region keeps of it has still to go.
+    pub is_leaving: bool,
     /// When it was made.
     pub created_at: Timestamp,
     /// When its owner changed it last.
@@ -105,7 +111,8 @@ macro_rules! select {
             "
     SELECT devices.id, devices.tenant, devices.workspace, devices.name, devices.connector, devices.settings,
            devices.state, devices.reason, devices.fence, devices.node, devices.session, devices.gateway,
-           devices.last_seen_at, devices.created_at, devices.updated_at, devices.version, ",
+           devices.last_seen_at, devices.moved_at, devices.is_leaving, devices.created_at, devices.updated_at,
+           devices.version, ",
             is_live!(),
             "
     FROM   ",
@@ -126,6 +133,7 @@ const LIST: &str = concat!(
     "
     WHERE  devices.tenant = $1
     AND    devices.id > $2
+    AND    devices.is_leaving = 0
     AND    ($3 IS NULL OR devices.workspace = $3)
     ORDER BY devices.id
     LIMIT  $4"
@@ -133,7 +141,8 @@ const LIST: &str = concat!(
 
 const UPDATE: &str = "
     UPDATE devices
-    SET    workspace = COALESCE($3, workspace),
+    SET    moved_at = CASE WHEN $3 IS NULL OR workspace = $3 THEN moved_at ELSE $7 END,
+           workspace = COALESCE($3, workspace),
            name = COALESCE($4, name),
            connector = COALESCE($5, connector),
            settings = COALESCE($6, settings),
@@ -141,16 +150,11 @@ const UPDATE: &str = "
            version = version + 1
     WHERE  tenant = $1
     AND    id = $2
+    AND    is_leaving = 0
     AND    version = COALESCE($8, version)";
 
-const DELETE: &str = "
-    DELETE FROM devices
-    WHERE  tenant = $1
-    AND    id = $2
-    AND    version = COALESCE($3, version)";
-
 impl Control {
-    /// The tenant's device with this id.
+    /// The tenant's device with this id, also one that is leaving.
     pub async fn device(
         &self,
         tenant: TenantId,
@@ -170,6 +174,7 @@ impl Control {
     }
 
     /// One page of the tenant's devices, or of those of one workspace, oldest first: those after `after`, at most `limit`.
+    /// Those that are leaving are not among them.
     pub async fn devices(
         &self,
         tenant: TenantId,
@@ -213,57 +218,11 @@ impl Control {
             .await
             .or_dangling("workspace")?;
         let found = self.device(tenant, device).await?;
-        match found {
+        match found.filter(|device| !device.is_leaving) {
             None => Err(StoreError::NotFound("device")),
             Some(_) if done.rows_affected() == 0 => Err(StoreError::VersionMismatch),
             Some(device) => Ok(device),
         }
-    }
-
-    /// Deletes a device and answers it as it was, for what is to be ended and forgotten elsewhere. Its lease's fence stays.
-    pub async fn delete_device(
-        &self,
-        tenant: TenantId,
-        device: DeviceId,
-        if_version: Option<i64>,
-    ) -> Result<Device, StoreError> {
-        self.database
-            .again(|| self.try_to_delete_device(tenant, device, if_version))
-            .await
-    }
-
-    async fn try_to_delete_device(
-        &self,
-        tenant: TenantId,
-        device: DeviceId,
-        if_version: Option<i64>,
-    ) -> Result<Device, Failed> {
-        let mut transaction = self.database.begin().await?;
-        let before = locked::lock(&mut transaction, &self.database, (tenant, device)).await?;
-        if before.is_none() {
-            transaction.rollback().await.or_collide()?;
-            return Err(StoreError::NotFound("device").into());
-        }
-        let row = sqlx::query(BY_ID)
-            .bind(tenant.to_string())
-            .bind(device.to_string())
-            .fetch_one(&mut *transaction)
-            .await
-            .or_collide()?;
-        let done = sqlx::query(DELETE)
-            .bind(tenant.to_string())
-            .bind(device.to_string())
-            .bind(if_version)
-            .execute(&mut *transaction)
-            .await
-            .or_collide()?;
-        if done.rows_affected() == 0 {
-            transaction.rollback().await.or_collide()?;
-            return Err(StoreError::VersionMismatch.into());
-        }
-        locked::free(&mut transaction, device).await?;
-        transaction.commit().await.or_collide()?;
-        Ok(from_row(&row)?)
     }
 }
 
@@ -283,6 +242,8 @@ fn from_row(row: &AnyRow) -> Result<Device, StoreError> {
         is_live: flag(row, "is_live")?,
         gateway: maybe_text(row, "gateway")?,
         last_seen_at: maybe_time(row, "last_seen_at")?,
+        moved_at: maybe_time(row, "moved_at")?,
+        is_leaving: flag(row, "is_leaving")?,
         created_at: time(row, "created_at")?,
         updated_at: time(row, "updated_at")?,
         version: number(row, "version")?,

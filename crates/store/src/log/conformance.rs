@@ -16,6 +16,7 @@ pub mod messages;
 pub mod outcomes;
 pub mod readers;
 pub mod searches;
+pub mod sending;
 
 use std::sync::Arc;
 
@@ -113,6 +114,10 @@ macro_rules! conformance_tests {
                 a_session_whose_opening_was_given_up_midway_is_open_or_not,
                 appends_of_many_devices_are_written_together,
             }
+            sending {
+                a_replaced_session_says_nothing_about_messages,
+                nobody_sends_through_a_device_that_somebody_deletes_meanwhile,
+            }
             credentials {
                 credentials_are_kept_under_the_present_fence_only,
                 large_credentials_come_back_byte_for_byte,
@@ -137,6 +142,7 @@ macro_rules! conformance_tests {
                 parts_of_one_commit_about_a_message_come_together,
                 an_append_that_fails_leaves_no_trace_in_messages,
                 a_deleted_device_leaves_no_message,
+                messages_of_a_deleted_device_go_in_bounded_portions,
                 many_messages_are_written_in_one_commit,
             }
             readers {

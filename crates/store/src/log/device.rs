@@ -19,6 +19,8 @@ use domain::{
 };
 use uuid::Uuid;
 
+use super::WriteError;
+
 /// What one event of a device does to the message that it names. Written with the event, in the same transaction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MessageMark {
@@ -136,6 +138,11 @@ pub struct MessagePage {
     pub messages: Vec<Message>,
     /// The last message that was looked at, if there may be more: go on before it.
     pub next: Option<Uuid>,
+}
+
+/// Why nothing is taken under a device's fence, if a higher one is held.
+pub(in crate::log) fn replaced(device: DeviceId, fence: Fence, held: Fence) -> Option<WriteError> {
+    (held > fence).then_some(WriteError::DeviceFenced { device, held })
 }
 
 /// What a device's connector keeps with the engine.

@@ -23,6 +23,10 @@ use super::{
 };
 use crate::StoreError;
 
+/// Messages of a device that one [`Write::ForgetDevice`] deletes: a device may have millions, and everybody else waits for the
+/// commit.
+pub const FORGOTTEN_AT_ONCE: u32 = 1_000;
+
 /// One part of a commit.
 ///
 /// An append needs no fence, because it compares and swaps the log's head. Parts about deliveries and readers carry the fence
@@ -78,20 +82,29 @@ pub enum Write {
         credentials: Credentials,
     },
     /// A message is on its way out. One that is there already stays as it is.
+    ///
+    /// Fails with [`WriteError::DeviceFenced`] if a higher fence was written for the device: so that whoever has looked whether
+    /// the device is there, after it had looked at the fence, writes nothing behind the back of somebody who deletes it.
     Outgoing {
         /// Whose device.
         tenant: TenantId,
         /// Which one.
         device: DeviceId,
+        /// The device's fence when its sender began.
+        fence: Fence,
         /// All of it.
         message: OutgoingMessage,
     },
     /// What became of a message on its way out. A message that is not there, or was sent before, is not changed.
+    ///
+    /// What a session says fails with [`WriteError::DeviceFenced`] if it has been replaced.
     Outcome {
         /// Whose device.
         tenant: TenantId,
         /// Which one.
         device: DeviceId,
+        /// The session that says it; none if nobody but the engine does, because no session took the message.
+        by: Option<Fence>,
         /// What we call the message.
         id: Uuid,
         /// What became of it.
@@ -99,8 +112,8 @@ pub enum Write {
         /// When.
         at: Timestamp,
     },
-    /// Credentials and messages of a device go, because it was deleted. Its fence stays: whoever wants late writes of its
-    /// last session refused raises it in the same commit.
+    /// Credentials of a device go, and [`FORGOTTEN_AT_ONCE`] of its messages, because it is deleted: to be written again until
+    /// no message is left. Its fence stays: whoever wants late writes of its last session refused raises it before.
     ForgetDevice {
         /// Whose it was.
         tenant: TenantId,

@@ -25,6 +25,8 @@ pub(in crate::http::devices) fn device(connector: &str) -> Device {
         is_live: false,
         gateway: None,
         last_seen_at: None,
+        moved_at: None,
+        is_leaving: false,
         created_at: Timestamp::from_micros(0),
         updated_at: Timestamp::from_micros(0),
         version: 1,

@@ -5,7 +5,7 @@ use uuid::Uuid;
 
 use super::*;
 
-fn batch(data: &str, own: Option<&str>) -> Batch {
+fn batch(data: &str, word: Word) -> Batch {
     let event = DeviceEvent {
         id: "7".into(),
         kind: EventType::new("message.received").unwrap(),
@@ -23,7 +23,7 @@ fn batch(data: &str, own: Option<&str>) -> Batch {
         workspace: WorkspaceId::from_uuid(Uuid::from_u128(3)),
         fence: Fence::new(4),
         events: vec![event],
-        own: own.map(Box::from),
+        word,
     }
 }
 
@@ -33,8 +33,10 @@ fn payloads_keep_their_bytes_on_the_way() {
         r#" {"b":1.0,"a":12345678901234567890 ,"b":"\u00e4ä"} "#,
         "null",
     ] {
-        let ask = Ask::Ingest(batch(data, Some("own")));
-        assert_eq!(read_ask(&write_ask(&ask)), Some(ask));
+        for word in [Word::Engine("own".into()), Word::Will, Word::Device] {
+            let ask = Ask::Ingest(batch(data, word));
+            assert_eq!(read_ask(&write_ask(&ask)), Some(ask));
+        }
     }
 }
 
@@ -60,7 +62,7 @@ fn what_becomes_of_a_command_comes_back_as_it_was() {
 
 #[test]
 fn another_version_is_not_understood() {
-    let ask = write_ask(&Ask::Ingest(batch("{}", None)));
+    let ask = write_ask(&Ask::Ingest(batch("{}", Word::Device)));
     let other = String::from_utf8(ask.to_vec()).unwrap();
     let other = other.replacen("\"v\":1", "\"v\":2", 1);
     assert_eq!(read_ask(other.as_bytes()), None);

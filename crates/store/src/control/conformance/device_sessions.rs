@@ -318,28 +318,39 @@ pub(super) async fn what_was_seen_is_noted_and_never_moves_back(place: &Place) {
     }
 }
 
-pub(super) async fn a_deleted_device_has_no_session_and_no_owner(place: &Place) {
+pub(super) async fn a_device_that_leaves_ends_its_session_and_opens_no_other(place: &Place) {
     let home = Home::new(place).await;
     let made = create(&home, None).await.unwrap();
     let a = begin(&home, "a").await;
     let fence = open(&home, made.id, &shared(a, "a")).await.fence;
-    let gone = home
+    let mark = home
         .control
-        .delete_device(home.tenant, made.id, None)
-        .await
-        .unwrap();
+        .mark_device_leaving(home.tenant, made.id, None)
+        .await;
+    let gone = mark.unwrap();
     assert_eq!((gone.is_live, gone.session, gone.fence), (true, Some(a), 1));
+    let holder = shared(a, "a");
+    let open = async || {
+        let opened = home
+            .control
+            .open_device_session(home.tenant, made.id, &holder, None, at(1));
+        opened.await.unwrap()
+    };
+    assert_eq!(open().await, None);
+    // The session that is still there may say how it ended.
+    assert!(set(&home, made.id, fence, DeviceState::Connected).await);
+    assert!(
+        home.control
+            .delete_device(home.tenant, made.id)
+            .await
+            .unwrap()
+    );
     assert!(!set(&home, made.id, fence, DeviceState::Connected).await);
     assert!(!close(&home, made.id, fence).await);
     assert_eq!(owner(&home, made.id).await, None);
     let leases = home.control.leases_of(a, LeaseKind::Device).await.unwrap();
     assert_eq!(leases, []);
-    let holder = shared(a, "a");
-    let opened = home
-        .control
-        .open_device_session(home.tenant, made.id, &holder, None, at(1))
-        .await;
-    assert_eq!(opened.unwrap(), None);
+    assert_eq!(open().await, None);
 }
 
 pub(super) async fn a_foreign_tenant_opens_and_ends_no_session(place: &Place) {

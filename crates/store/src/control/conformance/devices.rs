@@ -58,6 +58,8 @@ pub(super) async fn a_device_reads_back_as_it_was_made(place: &Place) {
         is_live: false,
         gateway: None,
         last_seen_at: None,
+        moved_at: None,
+        is_leaving: false,
         created_at: at(1),
         updated_at: at(1),
         version: 1,
@@ -142,23 +144,80 @@ pub(super) async fn a_change_of_a_device_leaves_the_rest_and_raises_the_version(
         name: "newer".to_owned(),
         connector: "mqtt".to_owned(),
         settings: "{}".to_owned(),
+        moved_at: Some(at(9)),
         version: 3,
         ..expected
     };
-    assert_eq!(update(all, None).await.unwrap(), expected);
+    assert_eq!(update(all.clone(), None).await.unwrap(), expected);
+    // What is said again moves nothing.
+    let again = home
+        .control
+        .update_device(home.tenant, made.id, &all, None, at(12))
+        .await;
+    let expected = Device {
+        updated_at: at(12),
+        version: 4,
+        ..expected
+    };
+    assert_eq!(again.unwrap(), expected);
     assert_eq!(read(&home, made.id).await, Some(expected));
 }
 
 pub(super) async fn a_deletion_of_an_old_version_of_a_device_is_refused(place: &Place) {
     let home = Home::new(place).await;
     let made = create(&home, None).await.unwrap();
-    let delete = |version| home.control.delete_device(home.tenant, made.id, version);
-    let refused = delete(Some(2)).await;
+    let mark = |version| {
+        home.control
+            .mark_device_leaving(home.tenant, made.id, version)
+    };
+    let refused = mark(Some(2)).await;
     assert!(matches!(refused, Err(StoreError::VersionMismatch)));
     assert_eq!(read(&home, made.id).await.as_ref(), Some(&made));
-    assert_eq!(delete(Some(1)).await.unwrap(), made);
-    assert_eq!(read(&home, made.id).await, None);
-    let refused = delete(None).await;
+    let leaving = Device {
+        is_leaving: true,
+        ..made.clone()
+    };
+    for version in [Some(1), None] {
+        assert_eq!(
+            mark(version).await.unwrap(),
+            leaving,
+            "as often as you like"
+        );
+    }
+    let refused = mark(Some(2)).await;
+    assert!(matches!(refused, Err(StoreError::VersionMismatch)));
+}
+
+pub(super) async fn a_device_that_leaves_is_there_for_whoever_finishes_it_only(place: &Place) {
+    let home = Home::new(place).await;
+    let (stays, leaves) = (create(&home, None).await, create(&home, None).await);
+    let (stays, leaves) = (stays.unwrap(), leaves.unwrap());
+    let control = &home.control;
+    let delete = |device| control.delete_device(home.tenant, device);
+    assert!(!delete(leaves.id).await.unwrap(), "it is not marked");
+    let marked = control.mark_device_leaving(home.tenant, leaves.id, None);
+    assert_eq!(marked.await.unwrap().fence, 0);
+    let leaving = async || control.leaving_devices(1_000).await.unwrap();
+    assert_eq!(leaving().await, [(home.tenant, leaves.id)]);
+    let listed = control.devices(home.tenant, None, None, 10).await.unwrap();
+    assert_eq!(listed, std::slice::from_ref(&stays));
+    let change = DeviceChange {
+        name: Some("new".to_owned()),
+        ..DeviceChange::default()
+    };
+    let changed = control
+        .update_device(home.tenant, leaves.id, &change, None, at(2))
+        .await;
+    assert!(matches!(changed, Err(StoreError::NotFound("device"))));
+
+    assert!(delete(leaves.id).await.unwrap());
+    assert!(!delete(leaves.id).await.unwrap(), "once");
+    assert_eq!(read(&home, leaves.id).await, None);
+    assert_eq!(leaving().await, []);
+    assert_eq!(read(&home, stays.id).await, Some(stays));
+    let refused = control
+        .mark_device_leaving(home.tenant, leaves.id, None)
+        .await;
     assert!(matches!(refused, Err(StoreError::NotFound("device"))));
 }
 
@@ -198,10 +257,14 @@ pub(super) async fn a_foreign_tenant_sees_and_changes_no_device(place: &Place) {
     let updated = control.update_device(foreign, made.id, &change, None, at(2));
     let answers = [
         updated.await.err(),
-        control.delete_device(foreign, made.id, None).await.err(),
+        control
+            .mark_device_leaving(foreign, made.id, None)
+            .await
+            .err(),
     ];
     for error in answers {
         assert!(matches!(error, Some(StoreError::NotFound("device"))));
     }
+    assert!(!control.delete_device(foreign, made.id).await.unwrap());
     assert_eq!(read(&home, made.id).await, Some(made));
 }

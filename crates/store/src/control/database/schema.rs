@@ -91,7 +91,7 @@ mod tests {
         let older = MIGRATIONS.run_direct(Some(1), &mut connection, false).await;
         older.unwrap();
         connection.close().await.unwrap();
-        for (from, to) in [(1, 3), (3, 3)] {
+        for (from, to) in [(1, 4), (4, 4)] {
             let migrated = migrate(&options, &sqlite::SETUP).await.unwrap();
             assert_eq!(migrated, Migrated { from, to });
         }

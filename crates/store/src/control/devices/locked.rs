@@ -19,7 +19,8 @@ use crate::{
 
 const LOCK_SQLITE: &str = concat!(
     "
-    SELECT devices.state, devices.fence, devices.workspace, devices.node, devices.gateway, ",
+    SELECT devices.state, devices.fence, devices.workspace, devices.node, devices.gateway,
+           devices.is_leaving, devices.version, ",
     is_live!(),
     "
     FROM   ",
@@ -30,7 +31,8 @@ const LOCK_SQLITE: &str = concat!(
 );
 const LOCK_POSTGRES: &str = concat!(
     "
-    SELECT devices.state, devices.fence, devices.workspace, devices.node, devices.gateway, ",
+    SELECT devices.state, devices.fence, devices.workspace, devices.node, devices.gateway,
+           devices.is_leaving, devices.version, ",
     is_live!(),
     "
     FROM   ",
@@ -55,6 +57,8 @@ pub(super) struct Locked {
     pub(super) node: Option<String>,
     pub(super) gateway: Option<String>,
     pub(super) is_live: bool,
+    pub(super) is_leaving: bool,
+    pub(super) version: i64,
 }
 
 /// Locks a device's row and reads it; `None` if there is none.
@@ -92,5 +96,7 @@ fn locked(row: &AnyRow) -> Result<Locked, StoreError> {
         node: maybe_text(row, "node")?,
         gateway: maybe_text(row, "gateway")?,
         is_live: flag(row, "is_live")?,
+        is_leaving: flag(row, "is_leaving")?,
+        version: number(row, "version")?,
     })
 }

@@ -5,16 +5,15 @@ use domain::{
     ids::{DeviceId, TenantId, WorkspaceId},
     time::Timestamp,
 };
-use sqlx::AnyConnection;
 
 use super::Device;
 use crate::{
     StoreError,
     control::{
         Control,
-        columns::number,
         counters::bump,
         failure::{Failed, Outcome as _},
+        limits::refuse_beyond,
     },
 };
 
@@ -36,7 +35,7 @@ pub struct NewDevice {
 }
 
 const COUNT: &str = "
-    SELECT COUNT(*) AS devices
+    SELECT COUNT(*) AS counted
     FROM   devices
     WHERE  tenant = $1";
 
@@ -70,7 +69,7 @@ impl Control {
         if let Some(max) = max {
             // Makes others wait, so that the count is still true when this transaction ends.
             bump(&mut transaction, &format!("devices.made/{}", device.tenant)).await?;
-            refuse_beyond(&mut transaction, device.tenant, max).await?;
+            refuse_beyond(&mut transaction, COUNT, device.tenant, ("devices", max)).await?;
         }
         let made = device.made(now);
         sqlx::query(INSERT)
@@ -108,30 +107,11 @@ impl NewDevice {
             is_live: false,
             gateway: None,
             last_seen_at: None,
+            moved_at: None,
+            is_leaving: false,
             created_at: now,
             updated_at: now,
             version: 1,
         }
-    }
-}
-
-async fn refuse_beyond(
-    on: &mut AnyConnection,
-    tenant: TenantId,
-    max: u32,
-) -> Result<(), StoreError> {
-    let row = sqlx::query(COUNT)
-        .bind(tenant.to_string())
-        .fetch_one(on)
-        .await
-        .or_fail()?;
-    let count: i64 = number(&row, "devices")?;
-    if count < i64::from(max) {
-        Ok(())
-    } else {
-        Err(StoreError::LimitReached {
-            what: "devices",
-            max,
-        })
     }
 }

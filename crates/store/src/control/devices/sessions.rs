@@ -118,7 +118,7 @@ const OWNER: &str = "
 
 impl Control {
     /// Opens a device's session for a holder, whoever holds the device, and answers its fence. `None` if the tenant has no
-    /// such device. [`StoreError::Unavailable`] if the holder's own session has ended: it can hold nothing.
+    /// such device, or it is leaving. [`StoreError::Unavailable`] if the holder's own session has ended: it can hold nothing.
     ///
     /// The session is not the device's only one before its fence was raised in the tenant's region too.
     pub async fn open_device_session(
@@ -151,7 +151,8 @@ impl Control {
             let says = "the node's session has ended";
             return Err(StoreError::Unavailable(says.to_owned()).into());
         }
-        let Some(before) = lock(&mut transaction, &self.database, (tenant, device)).await? else {
+        let locked = lock(&mut transaction, &self.database, (tenant, device)).await?;
+        let Some(before) = locked.filter(|device| !device.is_leaving) else {
             transaction.rollback().await.or_collide()?;
             return Ok(None);
         };

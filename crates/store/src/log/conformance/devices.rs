@@ -9,7 +9,7 @@ use super::{
     author::{
         Author, commit, commit_one, device, moved_head, read_all, received_at, tenant, workspace,
     },
-    messages::outgoing,
+    messages::{message_id, outgoing},
 };
 use crate::log::{Append, Credentials, Dispatch, IdempotentAnswer, RegionLog, Write, WriteError};
 
@@ -338,7 +338,7 @@ pub async fn a_session_whose_opening_was_given_up_midway_is_open_or_not(ground: 
 }
 
 async fn outgoing_id(log: &dyn RegionLog, number: u64) -> Option<uuid::Uuid> {
-    let id = super::messages::message_id(number.into());
+    let id = message_id(number.into());
     let message = log.message(tenant(1), device(1), id).await.unwrap();
     message.map(|message| message.id)
 }

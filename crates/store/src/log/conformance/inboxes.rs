@@ -11,7 +11,9 @@ use super::{
     author::{Author, commit, commit_one, device, tenant},
     messages::{append, appended, event_id, find, key, mark, message_id, outcome, outgoing},
 };
-use crate::log::{Direction, MessageOutcome, MessagePage, MessageQuery, RegionLog, Write};
+use crate::log::{
+    Direction, FORGOTTEN_AT_ONCE, MessageOutcome, MessagePage, MessageQuery, RegionLog, Write,
+};
 
 /// All messages of a device.
 fn all(device: DeviceId) -> MessageQuery {
@@ -276,6 +278,32 @@ pub async fn a_deleted_device_leaves_no_message(ground: &dyn Ground) {
     // What was written after it is of a device that was made again.
     assert_eq!(ids(&*log, &all(device(1))).await, [event_id(21)]);
     assert_eq!(ids(&*log, &all(device(2))).await, [event_id(12)]);
+}
+
+pub async fn messages_of_a_deleted_device_go_in_bounded_portions(ground: &dyn Ground) {
+    let log = ground.open().await;
+    let at_once = u128::from(FORGOTTEN_AT_ONCE);
+    let parts: Vec<Write> = (1..=2 * at_once + 1)
+        .map(|message| outgoing(1, device(1), message))
+        .chain([outgoing(1, device(2), 1), outgoing(2, device(1), 1)])
+        .collect();
+    assert!(commit(&*log, &parts).await.iter().all(Result::is_ok));
+    let forget = Write::ForgetDevice {
+        tenant: tenant(1),
+        device: device(1),
+    };
+    let query = MessageQuery {
+        limit: 10_000,
+        scan_max: 10_000,
+        ..all(device(1))
+    };
+    for left in [at_once + 1, 1, 0, 0] {
+        commit_one(&*log, forget.clone()).await;
+        assert_eq!(ids(&*log, &query).await.len() as u128, left);
+    }
+    assert_eq!(ids(&*log, &all(device(2))).await, [message_id(1)]);
+    let foreign = log.messages(tenant(2), &query).await.unwrap();
+    assert_eq!(foreign.messages.len(), 1);
 }
 
 pub async fn many_messages_are_written_in_one_commit(ground: &dyn Ground) {

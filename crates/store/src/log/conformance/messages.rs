@@ -3,6 +3,7 @@
 use bytes::Bytes;
 use domain::{
     device::{MessageKey, MessageState, MessageStep},
+    fence::Fence,
     ids::{DeviceId, EventId},
     position::Position,
 };
@@ -27,6 +28,7 @@ pub fn outgoing(number: u128, device: DeviceId, message: u128) -> Write {
     Write::Outgoing {
         tenant: tenant(number),
         device,
+        fence: Fence::new(1 << 40),
         message: OutgoingMessage {
             id: message_id(message),
             chat: "chat".into(),
@@ -41,6 +43,7 @@ pub fn outcome(device: DeviceId, message: u128, outcome: MessageOutcome, at: u64
     Write::Outcome {
         tenant: tenant(1),
         device,
+        by: None,
         id: message_id(message),
         outcome,
         at: received_at(at),

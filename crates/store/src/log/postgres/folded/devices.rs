@@ -12,7 +12,7 @@ use super::super::{
     statement::Kind,
 };
 use crate::log::{
-    MessageOutcome,
+    FORGOTTEN_AT_ONCE, MessageOutcome,
     device::{
         joined::{DeviceFold, DeviceKey, Joined, NetworkKey, ORIGIN_OUTGOING, Settled},
         rows::message_state_no,
@@ -23,7 +23,7 @@ use crate::log::{
 /// Adds the rows of everything that was folded.
 pub(super) fn write<'a>(fold: DeviceFold<'a>, batch: &mut Batch<'a>) {
     for device in fold.forgotten {
-        keyed(batch, Kind::DevicesForgotten, device);
+        keyed(batch, Kind::DevicesForgotten, device).int(FORGOTTEN_AT_ONCE.into());
     }
     let opened: BTreeSet<i64> = fold
         .fences

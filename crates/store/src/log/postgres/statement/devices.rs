@@ -33,9 +33,10 @@ macro_rules! join_rows {
     };
 }
 
+/// `count` is how many messages go: others wait for this commit.
 pub(super) static FORGOTTEN: Shape = Shape {
     rows: "gone",
-    columns: &[("tenant_no", INT), ("device", ID)],
+    columns: &[("tenant_no", INT), ("device", ID), ("count", INT)],
     before: &[(
         "without_credentials",
         "
@@ -43,8 +44,15 @@ pub(super) static FORGOTTEN: Shape = Shape {
              WHERE  c.tenant_no = g.tenant_no AND c.device = g.device",
     )],
     last: "
-    DELETE FROM messages AS m USING gone AS g
-    WHERE  m.tenant_no = g.tenant_no AND m.device = g.device",
+    DELETE FROM messages AS m
+    USING  (SELECT old.tenant_no, old.device, old.id
+            FROM   gone AS g
+            CROSS JOIN LATERAL (SELECT   k.tenant_no, k.device, k.id
+                                FROM     messages AS k
+                                WHERE    k.tenant_no = g.tenant_no AND k.device = g.device
+                                ORDER BY k.id
+                                LIMIT    g.count) AS old) AS old
+    WHERE  m.tenant_no = old.tenant_no AND m.device = old.device AND m.id = old.id",
     together: Together::Never,
 };
 

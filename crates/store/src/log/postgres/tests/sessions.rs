@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use domain::{
     fence::Fence,
     ids::{DeviceId, TenantId},
@@ -9,8 +10,11 @@ use domain::{
 
 use super::ground::Database;
 use crate::log::{
-    RegionLog, Write, WriteError,
-    conformance::author::{Author, commit, commit_one, device, read_all, tenant},
+    OutgoingMessage, RegionLog, Write, WriteError,
+    conformance::{
+        author::{Author, commit, commit_one, device, read_all, received_at, tenant},
+        messages::message_id,
+    },
 };
 
 /// The beginning of a session of the first tenant's device.
@@ -74,6 +78,32 @@ async fn a_session_that_another_node_replaced_writes_nothing_more() {
     let outcome = append_through(&owner, &mut author, device(2), 1).await;
     assert!(outcome.is_ok(), "{outcome:?}");
     assert_eq!(count(&owner, author.tenant).await, 5);
+}
+
+#[tokio::test]
+async fn a_message_is_not_sent_under_a_fence_that_another_node_has_raised_meanwhile() {
+    let database = Database::new().await;
+    let (owner, elsewhere) = (database.log().await, database.log().await);
+    let send = |fence, message| Write::Outgoing {
+        tenant: tenant(1),
+        device: device(1),
+        fence: Fence::new(fence),
+        message: OutgoingMessage {
+            id: message_id(message),
+            chat: "chat".into(),
+            body: Bytes::from_static(b"{}"),
+            at: received_at(1),
+        },
+    };
+    // The second one is written at once, by what is remembered of the first.
+    for message in [1, 2] {
+        commit_one(&owner, send(0, message)).await;
+    }
+    commit_one(&elsewhere, open(device(1), 1)).await;
+    for (fence, refused) in [(0, Some(1)), (1, None), (0, Some(1))] {
+        let outcomes = commit(&owner, &[send(fence, 3)]).await;
+        assert_eq!(replaced_by(&outcomes[0]), refused, "{outcomes:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

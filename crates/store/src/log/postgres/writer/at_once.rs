@@ -5,7 +5,11 @@
 
 use std::collections::HashSet;
 
-use domain::position::Position;
+use domain::{
+    fence::Fence,
+    ids::{DeviceId, TenantId},
+    position::Position,
+};
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
@@ -38,7 +42,7 @@ struct Expected {
     heads: Vec<Option<i64>>,
     marks: Vec<Option<i64>>,
     fences: Vec<i64>,
-    /// The sessions of devices that appends came through: tenant, device, fence.
+    /// The sessions of devices that appends came through, and the fences of those that send messages: tenant, device, fence.
     sessions: (Vec<i64>, Vec<Uuid>, Vec<i64>),
 }
 
@@ -100,12 +104,17 @@ impl Expected {
         for part in parts {
             if let Write::Append(append) = part {
                 owned.insert(append.tenant);
-                let no = state.tenants.get(&append.tenant).map(|tenant| tenant.no);
                 for (device, fence) in &append.sessions {
-                    expected.sessions.0.extend(no);
-                    expected.sessions.1.push(device.uuid());
-                    expected.sessions.2.push(signed(fence.get()));
+                    expected.add_session(state, append.tenant, *device, *fence);
                 }
+            } else if let Write::Outgoing {
+                tenant,
+                device,
+                fence,
+                ..
+            } = part
+            {
+                expected.add_session(state, *tenant, *device, *fence);
             } else if part.fence().is_some() {
                 owned.insert(part.tenant());
             }
@@ -119,6 +128,16 @@ impl Expected {
             expected.fences.push(signed(tenant.fence.get()));
         }
         expected
+    }
+
+    /// Takes a fence above which nothing may have been written for a device.
+    fn add_session(&mut self, state: &State, tenant: TenantId, device: DeviceId, fence: Fence) {
+        let Some(tenant) = state.tenants.get(&tenant) else {
+            return;
+        };
+        self.sessions.0.push(tenant.no);
+        self.sessions.1.push(device.uuid());
+        self.sessions.2.push(signed(fence.get()));
     }
 
     fn guard(&self) -> Guard {

@@ -81,7 +81,14 @@ impl Wanted {
         for part in parts {
             let append = match part {
                 Write::Append(append) => append,
-                Write::OpenDevice { device, .. } | Write::Credentials { device, .. } => {
+                Write::OpenDevice { device, .. }
+                | Write::Credentials { device, .. }
+                | Write::Outgoing { device, .. }
+                | Write::Outcome {
+                    device,
+                    by: Some(_),
+                    ..
+                } => {
                     wanted.devices.insert((part.tenant(), *device));
                     continue;
                 }
@@ -90,8 +97,7 @@ impl Wanted {
                 | Write::Consume(_)
                 | Write::Replay { .. }
                 | Write::ForgetWebhook { .. }
-                | Write::Outgoing { .. }
-                | Write::Outcome { .. }
+                | Write::Outcome { by: None, .. }
                 | Write::ForgetDevice { .. } => continue,
             };
             let tenant = append.tenant;

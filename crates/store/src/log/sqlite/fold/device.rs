@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::super::{batch::Batch, statement::Kind};
 use crate::log::{
-    MessageOutcome,
+    FORGOTTEN_AT_ONCE, MessageOutcome,
     device::{
         joined::{DeviceFold, DeviceKey, Joined, NetworkKey, ORIGIN_OUTGOING, Settled},
         rows::message_state_no,
@@ -22,7 +22,8 @@ pub(super) fn write(fold: DeviceFold<'_>, batch: &mut Batch) {
         batch
             .row(Kind::DevicesForgotten)
             .int(tenant_no)
-            .bytes(device.as_bytes());
+            .bytes(device.as_bytes())
+            .int(FORGOTTEN_AT_ONCE.into());
     }
     for ((tenant_no, device), fence) in fold.fences {
         batch

@@ -17,9 +17,15 @@ macro_rules! join_rows {
     };
 }
 
+/// `?3` is how many messages go: others wait for this commit.
 pub(super) const DEVICES_FORGOTTEN: Shape = Shape::Fixed(
     "DELETE FROM device_credentials WHERE tenant_no = ?1 AND device = ?2;
-     DELETE FROM messages           WHERE tenant_no = ?1 AND device = ?2",
+     DELETE FROM messages
+     WHERE  no IN (SELECT   no
+                   FROM     messages INDEXED BY messages_by_id
+                   WHERE    tenant_no = ?1 AND device = ?2
+                   ORDER BY id
+                   LIMIT    ?3)",
 );
 
 pub(super) const DEVICE_FENCES: Shape = Shape::Rows(

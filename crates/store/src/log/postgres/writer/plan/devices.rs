@@ -6,7 +6,7 @@ use domain::{
 };
 
 use super::{Fold, State};
-use crate::log::{Append, Write, WriteError};
+use crate::log::{Append, Write, WriteError, device};
 
 impl State {
     /// Takes one device's part, if its session has not been replaced.
@@ -20,10 +20,7 @@ impl State {
         match part {
             Write::OpenDevice { device, fence, .. } => {
                 let (device, fence) = (*device, *fence);
-                let held = self.device_fence(tenant, device);
-                if held > fence {
-                    return Err(WriteError::DeviceFenced { device, held });
-                }
+                self.check_fence(tenant, device, fence)?;
                 self.devices.insert((tenant, device), fence);
                 fold.devices.open((no, device), fence);
             }
@@ -40,15 +37,27 @@ impl State {
                 fold.devices.keep((no, device), credentials);
             }
             Write::Outgoing {
-                device, message, ..
-            } => fold.devices.send((no, *device), message),
+                device,
+                fence,
+                message,
+                ..
+            } => {
+                self.check_fence(tenant, *device, *fence)?;
+                fold.devices.send((no, *device), message);
+            }
             Write::Outcome {
                 device,
+                by,
                 id,
                 outcome,
                 at,
                 ..
-            } => fold.devices.settle((no, *device), *id, outcome, *at),
+            } => {
+                if let Some(fence) = by {
+                    self.check_fence(tenant, *device, *fence)?;
+                }
+                fold.devices.settle((no, *device), *id, outcome, *at);
+            }
             Write::ForgetDevice { device, .. } => fold.devices.forget((no, *device)),
             Write::Append(_)
             | Write::Settle(_)
@@ -71,14 +80,19 @@ impl State {
 
     /// Finds a session that an append came through and that has been replaced.
     pub(super) fn find_replaced(&self, append: &Append) -> Result<(), WriteError> {
-        for (device, fence) in &append.sessions {
-            let held = self.device_fence(append.tenant, *device);
-            if held > *fence {
-                let device = *device;
-                return Err(WriteError::DeviceFenced { device, held });
-            }
-        }
-        Ok(())
+        let mut sessions = append.sessions.iter();
+        sessions.try_for_each(|(device, fence)| self.check_fence(append.tenant, *device, *fence))
+    }
+
+    /// Takes nothing under a fence if a higher one was written.
+    fn check_fence(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+        fence: Fence,
+    ) -> Result<(), WriteError> {
+        let held = self.device_fence(tenant, device);
+        device::replaced(device, fence, held).map_or(Ok(()), Err)
     }
 
     fn device_fence(&self, tenant: TenantId, device: DeviceId) -> Fence {

@@ -9,7 +9,7 @@ use super::{
     super::{super::batch::Batch, Trouble, Writer},
     Fold,
 };
-use crate::log::{Append, Write, WriteError, stored::unsigned};
+use crate::log::{Append, Write, WriteError, device, stored::unsigned};
 
 impl Writer {
     /// Adds one device's part, or says why it cannot be written.
@@ -23,9 +23,8 @@ impl Writer {
         match part {
             Write::OpenDevice { device, fence, .. } => {
                 let (device, fence) = (*device, *fence);
-                let held = self.device_fence(tenant, device).await?;
-                if held > fence {
-                    return Ok(Err(WriteError::DeviceFenced { device, held }));
+                if let Some(replaced) = self.replaced(tenant, device, fence).await? {
+                    return Ok(Err(replaced));
                 }
                 let tenant_no = self.tenant_no(tenant, batch).await?;
                 fold.devices.open((tenant_no, device), fence);
@@ -45,18 +44,30 @@ impl Writer {
                 fold.devices.keep((tenant_no, device), credentials);
             }
             Write::Outgoing {
-                device, message, ..
+                device,
+                fence,
+                message,
+                ..
             } => {
+                if let Some(replaced) = self.replaced(tenant, *device, *fence).await? {
+                    return Ok(Err(replaced));
+                }
                 let tenant_no = self.tenant_no(tenant, batch).await?;
                 fold.devices.send((tenant_no, *device), message);
             }
             Write::Outcome {
                 device,
+                by,
                 id,
                 outcome,
                 at,
                 ..
             } => {
+                if let Some(fence) = by
+                    && let Some(replaced) = self.replaced(tenant, *device, *fence).await?
+                {
+                    return Ok(Err(replaced));
+                }
                 let tenant_no = self.tenant_no(tenant, batch).await?;
                 fold.devices.settle((tenant_no, *device), *id, outcome, *at);
             }
@@ -98,13 +109,23 @@ impl Writer {
         append: &Append,
     ) -> Result<Option<WriteError>, Trouble> {
         for (device, fence) in &append.sessions {
-            let held = self.device_fence(append.tenant, *device).await?;
-            if held > *fence {
-                let device = *device;
-                return Ok(Some(WriteError::DeviceFenced { device, held }));
+            let replaced = self.replaced(append.tenant, *device, *fence).await?;
+            if replaced.is_some() {
+                return Ok(replaced);
             }
         }
         Ok(None)
+    }
+
+    /// Why nothing is taken under a fence, if a higher one was written.
+    async fn replaced(
+        &mut self,
+        tenant: TenantId,
+        device: DeviceId,
+        fence: Fence,
+    ) -> Result<Option<WriteError>, Trouble> {
+        let held = self.device_fence(tenant, device).await?;
+        Ok(device::replaced(device, fence, held))
     }
 
     async fn device_fence(&mut self, tenant: TenantId, device: DeviceId) -> Result<Fence, Trouble> {
