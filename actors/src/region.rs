@@ -5,6 +5,8 @@
 //! the writers in flight an error and nobody anything else.
 
 mod growing;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::{HashMap, HashSet, VecDeque},
@@ -84,12 +86,14 @@ impl RegionActor {
     }
 
     fn write_next(&mut self, ctx: &mut Context<Self>) {
-        if self.writing >= self.log.commits_at_once() {
-            return;
-        }
+        while self.writing < self.log.commits_at_once() && self.begin_commit(ctx) {}
+    }
+
+    /// Begins a commit, if anything may be written now.
+    fn begin_commit(&mut self, ctx: &mut Context<Self>) -> bool {
         let (parts, askers) = self.take_commit();
         if parts.is_empty() {
-            return;
+            return false;
         }
         self.writing += 1;
         let tenants: HashSet<TenantId> = parts.iter().map(Write::tenant).collect();
@@ -107,6 +111,7 @@ impl RegionActor {
             actor.busy.retain(|tenant| !tenants.contains(tenant));
             actor.write_next(ctx);
         }));
+        true
     }
 
     fn take_commit(&mut self) -> (Vec<Write>, Vec<Asker>) {
@@ -131,7 +136,11 @@ impl RegionActor {
                     parts.push(part);
                     askers.push(Asker { growing, reply });
                 }
-                Err(refused) => reply.send(Err(refused)),
+                Err(refused) => {
+                    // It is not written, so the next one need not wait for it.
+                    appending.remove(&tenant);
+                    reply.send(Err(refused));
+                }
             }
         }
         // In front of what was not looked at: the order within each tenant stays.
@@ -240,8 +249,12 @@ impl Handler<Enqueue> for RegionActor {
     type Result = ();
 
     fn handle(&mut self, message: Enqueue, ctx: &mut Context<Self>) {
+        // While its tenant's parts are being written it can only wait, and nothing that waits can go because of it.
+        let must_wait = self.busy.contains(&message.offer.tenant());
         self.queue.push_back(message);
-        self.write_next(ctx);
+        if !must_wait {
+            self.write_next(ctx);
+        }
     }
 }
 

@@ -25,7 +25,7 @@ use domain::{
     region::Region, time::Timestamp,
 };
 use rand::rngs::StdRng;
-use store::control::Control;
+use store::{StoreError, control::Control};
 use tracing::{debug, info};
 
 use crate::{
@@ -130,8 +130,9 @@ struct Ready {
     consumers: consumers::Consumers,
     /// What is known of devices' sessions that have been replaced.
     replaced: devices::Replaced,
-    /// Set when an append failed: nothing is numbered until all that flies has landed and the head is read anew.
-    is_failing: bool,
+    /// Why an append failed: nothing is numbered until all that flies has landed, what followed it has failed for the same
+    /// reason, and the head is read anew.
+    failing: Option<StoreError>,
     /// The right to do all this. Dropped last: then the feed's readers are on their own.
     hold: Hold,
 }

@@ -7,10 +7,12 @@
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# What it is made of beside crates from elsewhere, whose versions stand in its Cargo.lock: itself, its client of the engine, and the
-# words that the two share. Files count by what is in them, whenever they were written, and only if git knows of them.
+# What it is made of beside crates from elsewhere, whose versions stand in its Cargo.lock: itself, its client of the engine, the words
+# that the two share, and what says how those are built. Files count by what is in them, whenever they were written, and only if git
+# knows of them.
 made_of=(
-    connectors/whatsapp crates/gateway crates/domain/src/device.rs crates/domain/src/device
+    Cargo.toml connectors/whatsapp crates/gateway crates/domain/Cargo.toml
+    crates/domain/src/{lib,device,event,fence,ids,json,mistakes,position,time}.rs crates/domain/src/device
     ':!connectors/whatsapp/tested' ':!*.md'
 )
 

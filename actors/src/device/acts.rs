@@ -38,7 +38,7 @@ pub(super) enum Act {
     Opened(Session, Reply<Result<Session, OpenError>>),
     /// The gateway's report is taken over.
     Told(Fence, Reply<Result<(), SessionError>>),
-    /// The session is ended.
+    /// The session is ended, or its end was said.
     Ended(Reply<bool>),
 }
 

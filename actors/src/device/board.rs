@@ -24,6 +24,7 @@ use super::{
     DeviceKey,
     session::{Session, Transport},
 };
+use crate::engine::Keeper;
 
 /// Devices of which it is remembered that they have kept credentials. One that is forgotten is noted once more, not more.
 const KEEPING_MAX: usize = 65_536;
@@ -33,8 +34,8 @@ const KEEPING_MAX: usize = 65_536;
 pub(crate) struct DeviceBoard {
     open: Mutex<HashMap<DeviceKey, Session>>,
     flapping: Mutex<HashMap<DeviceKey, Flapping>>,
-    /// Under which fence each device's credentials were kept last.
-    keeping: Mutex<HashMap<DeviceKey, Fence>>,
+    /// Who kept each device's credentials last.
+    keeping: Mutex<HashMap<DeviceKey, Keeper>>,
     /// Actors that still have something to write.
     owing: AtomicUsize,
 }
@@ -71,13 +72,13 @@ impl DeviceBoard {
             .retain(|_, flapping| !flapping.is_calm(now));
     }
 
-    /// Whether these are the first credentials that are kept under this fence, as far as is known here.
-    pub(crate) fn keeps_first(&self, key: DeviceKey, fence: Fence) -> bool {
+    /// Whether somebody else kept the device's credentials last, as far as is known here.
+    pub(crate) fn keeps_anew(&self, key: DeviceKey, by: Keeper) -> bool {
         let mut keeping = self.keeping.lock();
         if keeping.len() >= KEEPING_MAX && !keeping.contains_key(&key) {
             keeping.clear();
         }
-        keeping.insert(key, fence) != Some(fence)
+        keeping.insert(key, by) != Some(by)
     }
 
     #[cfg(test)]

@@ -10,7 +10,7 @@ use domain::{
 use super::{
     Connection, DeviceActor,
     jobs::Job,
-    messages::{Close, End, Open, Resolve, Run, ShowPairing, Taken, Tell},
+    messages::{Close, End, Open, Resolve, Run, Settle, ShowPairing, Taken, Tell},
     session::{OpenError, SessionError},
 };
 use crate::{engine::EngineError, registry::AskError};
@@ -109,6 +109,15 @@ impl Handler<End> for DeviceActor {
         }
         self.commands.end(why, ctx);
         self.add(Job::End { why, reply }, ctx);
+    }
+}
+
+impl Handler<Settle> for DeviceActor {
+    type Result = ();
+
+    fn handle(&mut self, Settle { fence, reply }: Settle, ctx: &mut Context<Self>) {
+        self.last_used_at = self.shared.clock.now();
+        self.add(Job::Settle { fence, reply }, ctx);
     }
 }
 

@@ -39,6 +39,8 @@ pub(super) enum Job {
     },
     /// The session was ended from outside.
     End { why: Ending, reply: Reply<bool> },
+    /// A session of a node that died has still to be said to be lost.
+    Settle { fence: Fence, reply: Reply<bool> },
 }
 
 impl DeviceActor {
@@ -69,7 +71,14 @@ impl DeviceActor {
                     Some(live) => self.end(live, why, will.map(|will| *will)),
                     // Of one that has ended it was written down; one that nobody knows here belonged to an actor that died.
                     None if fence <= self.ended => {}
-                    None => self.settle(fence, why, ctx),
+                    None => self.settle(fence, why, None, ctx),
+                }
+            }
+            Job::Settle { fence, reply } => {
+                if fence <= self.ended || self.live(fence).is_some() {
+                    reply.send(false);
+                } else {
+                    self.settle(fence, EndReason::Lost, Some(reply), ctx);
                 }
             }
             Job::End { why, reply } => match self.live.take() {
@@ -138,7 +147,7 @@ impl DeviceActor {
         let Changed { standing, fact } = live.standing.end(why);
         live.standing = standing;
         let by = (session.workspace, session.fence);
-        let instead = will.and_then(|will| self.append_will(by, will));
+        let instead = will.and_then(|will| self.append_will(by, session.fence, will));
         if let Some(fact) = fact {
             let owed = live.owed(self.key, &fact, now, instead);
             self.acts.push_back(Act::Append(Box::new(owed)));
@@ -152,29 +161,46 @@ impl DeviceActor {
         })));
     }
 
-    /// Appends what the device left to be said. What is to be said instead of our own words is answered.
+    /// Appends what the device left to be said when the session with the fence `of` ends. What is to be said instead of our own
+    /// words is answered.
     pub(super) fn append_will(
         &mut self,
         by: (WorkspaceId, Fence),
-        will: DeviceEvent,
+        of: Fence,
+        mut will: DeviceEvent,
     ) -> Option<bytes::Bytes> {
         if will.kind.as_str() == "device.disconnected" {
             return Some(will.data);
+        }
+        if will.id.is_empty() {
+            // It is appended again when nobody knows whether it was: under a name it is there once.
+            will.id = format!("will/{of}").into();
         }
         self.acts
             .push_back(Act::Append(Box::new(Owed::will(by, will))));
         None
     }
 
-    /// A session of an actor that died has ended: what is to be said about it stands in the stores.
-    fn settle(&mut self, fence: Fence, why: EndReason, ctx: &mut Context<Self>) {
-        self.ended = fence;
+    /// A session of an actor that died has ended: what is to be said about it stands in the stores. `reply` is answered when it
+    /// was said, and dropped if it cannot be.
+    fn settle(
+        &mut self,
+        fence: Fence,
+        why: EndReason,
+        reply: Option<Reply<bool>>,
+        ctx: &mut Context<Self>,
+    ) {
         self.is_busy = true;
         let read = find_open(Arc::clone(&self.shared), self.key, fence);
         ctx.spawn(read.into_actor(self).map(move |found, actor, ctx| {
             match found {
-                Ok(Some(found)) => actor.settle_found(found, fence, why),
-                Ok(None) => {}
+                Ok(found) => {
+                    actor.ended = actor.ended.max(fence);
+                    if let Some(found) = found {
+                        actor.settle_found(found, fence, why);
+                    }
+                    actor.acts.extend(reply.map(Act::Ended));
+                }
                 Err(error) => {
                     // Whoever opens the next session finds the same.
                     warn!(device.id = %actor.key, %error, "the end of a session of {} was not written: {error}", actor.key);

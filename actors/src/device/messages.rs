@@ -77,6 +77,17 @@ pub struct End {
     pub reply: Reply<bool>,
 }
 
+/// Says of a session whose node died without a word that it was lost. Answered when that is in the log and in the control
+/// plane: whether anything was looked for.
+#[derive(Debug, Message)]
+#[rtype(result = "()")]
+pub struct Settle {
+    /// The session's.
+    pub fence: Fence,
+    /// Where to answer.
+    pub reply: Reply<bool>,
+}
+
 /// Why the engine ends a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "snake_case")]

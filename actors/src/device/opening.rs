@@ -157,6 +157,15 @@ impl DeviceActor {
         });
         self.acts.push_back(Act::Opened(session, open.reply));
         self.leave_lost_node(fence, under, ctx);
+        self.tell_opened(fence);
+        if self.replaced > fence {
+            // Somebody else took the device while this one was on its way here, and said so before it was there to hear it.
+            self.replaced_by(self.replaced, ctx);
+        }
+    }
+
+    /// Tells everybody that older sessions are over.
+    fn tell_opened(&self, fence: Fence) {
         let DeviceKey { tenant, device } = self.key;
         self.shared.intake.tell_taken(self.key, fence);
         self.shared
@@ -200,7 +209,8 @@ impl DeviceActor {
                     time: live.time(),
                     gateway: live.gateway.clone(),
                 });
-                data = will.and_then(|will| self.append_will(by, will));
+                let of = live.session.fence;
+                data = will.and_then(|will| self.append_will(by, of, will));
             }
             live.replace(ctx);
         }
@@ -220,12 +230,12 @@ impl DeviceActor {
     fn ending_of(&mut self, live: &Live) -> (EndReason, Option<DeviceEvent>) {
         let is_it = |job: &Job| match job {
             Job::Close { fence, .. } => *fence == live.session.fence,
-            Job::Open(_) | Job::Tell(_) | Job::End { .. } => false,
+            Job::Open(_) | Job::Tell(_) | Job::End { .. } | Job::Settle { .. } => false,
         };
         let ended = self.jobs.iter().position(is_it);
         match ended.and_then(|at| self.jobs.remove(at)) {
             Some(Job::Close { why, will, .. }) => (why, will.map(|will| *will)),
-            Some(Job::Open(_) | Job::Tell(_) | Job::End { .. }) | None => {
+            Some(Job::Open(_) | Job::Tell(_) | Job::End { .. } | Job::Settle { .. }) | None => {
                 (EndReason::Replaced, None)
             }
         }

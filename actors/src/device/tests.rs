@@ -7,6 +7,7 @@ mod faults;
 mod kept;
 mod leaving;
 mod limits;
+mod moving;
 mod nodes;
 mod sessions;
 mod stand;

@@ -36,8 +36,17 @@ pub(super) fn start(engine: &Engine) {
             tokio::time::sleep(SWEEP_EVERY).await;
             let Some(inner) = weak.upgrade() else { return };
             sweep(&inner).await;
+        }
+    });
+    let weak = Arc::downgrade(&engine.inner);
+    // By itself, so that a region that does not answer holds no other sweep up.
+    engine.inner.outside.spawn(async move {
+        let mut last = None;
+        loop {
+            tokio::time::sleep(SWEEP_EVERY).await;
+            let Some(inner) = weak.upgrade() else { return };
             if inner.placement.takes_job("sweep/devices").await {
-                super::devices::forget_leaving(&inner).await;
+                last = super::devices::forget_leaving(&inner, last).await;
             }
         }
     });

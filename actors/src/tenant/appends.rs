@@ -286,7 +286,7 @@ impl TenantActor {
             }
         }
         match &self.stage {
-            Stage::Ready(ready) if !ready.is_failing => self.pass_on(ctx),
+            Stage::Ready(ready) if ready.failing.is_none() => self.pass_on(ctx),
             Stage::Ready(ready) if ready.flying.is_empty() => self.recover(ctx),
             Stage::Ready(_) | Stage::Loading | Stage::Gone => {}
         }
@@ -336,7 +336,10 @@ impl TenantActor {
             return;
         };
         warn!(tenant.id = %self.tenant, events = batch.events.len(), %error, "an append of {} failed: {error}", self.tenant);
-        let cause = as_store_error(error);
+        let cause = match &ready.failing {
+            Some(first) => again(first),
+            None => as_store_error(error),
+        };
         ready.replaced.note(error);
         ready.refuse(batch, &cause);
         ready.stop_numbering(&cause);
@@ -355,7 +358,7 @@ impl Ready {
 
     /// Refuses what is numbered and not yet sent: its numbers are of no use any more.
     fn stop_numbering(&mut self, cause: &StoreError) {
-        self.is_failing = true;
+        self.failing.get_or_insert_with(|| again(cause));
         while let Some(batch) = self.pending.pop() {
             self.refuse(batch, cause);
         }

@@ -90,7 +90,7 @@ impl super::Ready {
 
     /// Whether nothing is numbered that is not on disk.
     fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.flying.is_empty() && !self.is_failing
+        self.pending.is_empty() && self.flying.is_empty() && self.failing.is_none()
     }
 }
 

@@ -35,7 +35,7 @@ impl TenantActor {
         }
         match &mut self.stage {
             Stage::Gone => message.reply.send(Err(IngestError::NoTenant)),
-            Stage::Ready(ready) if !ready.is_failing => {
+            Stage::Ready(ready) if ready.failing.is_none() => {
                 if let Some(idempotent) = &message.idempotent {
                     if !ready.answers_in_flight.insert(idempotent.key_hash) {
                         message.reply.send(Err(IngestError::IdempotencyInFlight));
@@ -124,7 +124,7 @@ impl TenantActor {
     }
 
     fn is_held(&self) -> bool {
-        !matches!(&self.stage, Stage::Ready(ready) if !ready.is_failing)
+        !matches!(&self.stage, Stage::Ready(ready) if ready.failing.is_none())
     }
 
     pub(super) fn ready(&self) -> Option<&Ready> {

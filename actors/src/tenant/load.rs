@@ -138,7 +138,7 @@ impl TenantActor {
         ready.numbered = head;
         ready.chains.clear();
         self.epoch += 1;
-        ready.is_failing = false;
+        ready.failing = None;
         self.release(ctx);
     }
 }
@@ -182,7 +182,7 @@ async fn load(
         dispatcher,
         consumers: Consumers::default(),
         replaced: super::devices::Replaced::default(),
-        is_failing: false,
+        failing: None,
         hold,
     }))
 }

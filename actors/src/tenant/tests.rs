@@ -139,7 +139,7 @@ async fn events_after_an_append_that_failed_are_refused_although_their_place_is_
 }
 
 #[actix::test]
-async fn what_comes_while_the_disk_is_busy_goes_with_the_next_commit() {
+async fn whenever_in_a_commit_an_event_comes_it_gets_its_place() {
     let stand = Stand::open().await;
     let turns = (0..200).map(async |turn| {
         for _ in 0..turn {

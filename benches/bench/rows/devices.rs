@@ -26,6 +26,8 @@ use crate::{
 };
 
 const DEVICE_KB_MAX: f64 = 50.0;
+/// Files that a process has open that are not a device's socket.
+const OTHER_FILES: usize = 300;
 /// Devices that are made or connected at the same time.
 const AT_ONCE: usize = 32;
 /// Each sending device sends so often.
@@ -35,9 +37,9 @@ const RATE_SHARE_MIN: f64 = 0.99;
 
 /// Row 12.
 pub(super) async fn idle(bench: &Bench, row: u8) -> anyhow::Result<Vec<Line>> {
-    let count = bench.scale.idle_devices;
-    let gateways = idle_kb(bench, Transport::WebSocket).await?;
-    let mqtt = idle_kb(bench, Transport::Mqtt).await?;
+    let count = bench.scale.idle_devices.min(sockets_max());
+    let gateways = idle_kb(bench, Transport::WebSocket, count).await?;
+    let mqtt = idle_kb(bench, Transport::Mqtt, count).await?;
     let line = |name, figure| {
         let name = format!("memory of one of {count} idle {name} devices");
         let side = Side::of(vec![figure]);
@@ -90,13 +92,22 @@ enum Transport {
     Mqtt,
 }
 
-async fn idle_kb(bench: &Bench, transport: Transport) -> anyhow::Result<f64> {
+/// Sockets that this process, and so each that it starts, may have open beside everything else.
+fn sockets_max() -> usize {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile);
+    let files = limit.current.map(usize::try_from);
+    files.map_or(usize::MAX, |files| {
+        files.unwrap_or(usize::MAX).saturating_sub(OTHER_FILES)
+    })
+}
+
+async fn idle_kb(bench: &Bench, transport: Transport, count: usize) -> anyhow::Result<f64> {
     let scale = bench.scale;
     let mqtt = crate::engine::free_address().await?;
     let port = mqtt.port().to_string();
     let engine = bench.engines.start(&settings(&port)).await?;
     let process = engine.process_id()?;
-    let devices = make(&engine, scale.idle_devices).await?;
+    let devices = make(&engine, count).await?;
     let before = settled_bytes(process, scale.settle).await?;
     // Held until memory has been read.
     let connected = match transport {

@@ -95,11 +95,26 @@ impl<'a> Session<'a> {
     }
 
     /// Closes the connection, and waits until the engine has closed it too: of a process that ends before, the engine may see nothing
-    /// but that the connection is gone.
+    /// but that the connection is gone. What the engine had taken before it heard of that, it says until then.
     async fn say_goodbye(&mut self) -> Result<(), Error> {
         self.sink.close().await?;
-        while let Some(unread) = self.stream.next().await {
-            unread?;
+        while let Some(message) = self.stream.next().await {
+            let Message::Text(text) = message? else {
+                continue;
+            };
+            // What is stored is not said to be lost. Nothing else counts any more.
+            match ToGateway::parse(&Bytes::from(text)) {
+                Ok(frame @ (ToGateway::Ack { .. } | ToGateway::Nack { .. })) => {
+                    take(self.task, frame).ok();
+                }
+                Ok(
+                    ToGateway::Welcome { .. }
+                    | ToGateway::Command(_)
+                    | ToGateway::Bye(_)
+                    | ToGateway::Pong,
+                )
+                | Err(_) => {}
+            }
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{CACHE_CONTROL, ContentType, ETAG, HeaderValue, IF_MATCH},
 };
-use actors::engine::CredentialsError;
+use actors::engine::{CredentialsError, Keeper};
 use domain::permission::Permission;
 use serde_json::json;
 
@@ -44,12 +44,17 @@ pub(crate) async fn put(call: Call, body: RawBody) -> Answer {
     let fence = fence(call.request())?;
     let device = find(&call).await?;
     let length = body.0.len();
-    let is_first = call
+    let by = Keeper {
+        fence,
+        key: call.caller().key().id,
+        ip: call.caller().context().client_ip(),
+    };
+    let is_new = call
         .engine()
-        .put_device_credentials(call.tenant(), device.id, fence, body.0)
+        .put_device_credentials(call.tenant(), device.id, by, body.0)
         .await?;
-    // Connectors change their keys with every message: who has them is told once a session.
-    if is_first {
+    // Connectors change their keys with every message: who has them is told once, until somebody else does it.
+    if is_new {
         let meta = json!({ "fence": fence, "bytes": length });
         call.audit("device.credentials_updated", "device", device.id, meta)
             .await;

@@ -69,12 +69,15 @@ async fn deliver(call: &Call, body: &Bytes) -> Answer {
         Ok(sent) => Some(sent.id),
         Err(unsent) => unsent.id,
     };
-    let deed = Deed {
-        action: "message.sent",
-        meta: json!({ "message": id.map(ShownId::Sent), "contents": contents }),
-    };
-    let failed = outcome.as_ref().err().map(|unsent| &unsent.error);
-    commands::note(call, device.id, deed, failed).await;
+    // What is not even on record was never told to anybody.
+    if let Some(id) = id {
+        let deed = Deed {
+            action: "message.sent",
+            meta: json!({ "message": ShownId::Sent(id), "contents": contents }),
+        };
+        let failed = outcome.as_ref().err().map(|unsent| &unsent.error);
+        commands::note(call, device.id, deed, failed).await;
+    }
     let SentMessage { id, key } = outcome?;
     let shown = ShownSent {
         id: ShownId::Sent(id),

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use super::{
     device_commands::{call, rows, serving},
     devices::made,
+    keys::make,
 };
 use crate::harness::{Engine, Reply, client::text};
 
@@ -103,6 +104,26 @@ async fn what_was_done_to_a_device_is_in_the_audit_log_with_who_and_from_where()
         count("resource_type=device&from=2020-01-01T00:00:00Z").await,
         entries.len()
     );
+}
+
+#[tokio::test]
+async fn whoever_else_changes_a_sessions_credentials_is_noted_too() {
+    let engine = Engine::start().await;
+    let client = engine.client();
+    let device = made(&client).await;
+    let body = json!({ "name": "another", "permissions": ["devices:connect"] });
+    let (other, _) = make(&client, body).await;
+    for client in [&client, &client, &other, &other] {
+        let put = client.call(Method::PUT, &format!("/v1/devices/{device}/credentials"));
+        let put = put.header("if-match", "0");
+        put.body("application/octet-stream", "a secret")
+            .await
+            .ok(204);
+    }
+    let path = "/v1/audit-logs?action=device.credentials_updated";
+    let entries = client.every_page(path).await;
+    assert_eq!(entries.len(), 2, "each of them once: {entries:?}");
+    assert_ne!(entries[0]["actor"], entries[1]["actor"]);
 }
 
 #[tokio::test]

@@ -48,17 +48,26 @@ async fn a_full_disk_of_an_embedded_store_is_answered_507_and_service_resumes_wh
     let folder = disk.path().join("data");
     let settings = Settings::default().in_folder(&folder).embedded();
     let mut engine = Engine::start_with(settings).await;
-    let client = engine.client();
+    let client = &engine.client();
     let sink = Sink::start().await;
     client
         .post("/v1/webhooks", &json!({ "url": sink.url() }))
         .await
         .ok(201);
 
-    let mut receipts = fill(&client).await;
+    let mut receipts = fill(client).await;
     assert!(!receipts.is_empty());
     for n in 0..20 {
         let answer = client.post("/v1/events", &event(n)).await;
+        if answer.status == 202 {
+            receipts.push(answer.data());
+        } else {
+            answer.problem(507, "storage_full");
+        }
+    }
+    // All who come at once are told the same, also those whose events followed others that did not fit.
+    let many = (0..32).map(|n| async move { client.post("/v1/events", &event(n)).await });
+    for answer in futures_util::future::join_all(many).await {
         if answer.status == 202 {
             receipts.push(answer.data());
         } else {

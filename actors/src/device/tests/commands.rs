@@ -9,7 +9,7 @@ use domain::{
 };
 use store::log::{Direction, MessageQuery};
 
-use super::stand::{Gateway, Stand};
+use super::stand::{Gateway, Stand, message};
 use crate::{
     device::SessionError,
     engine::{CommandError, DeviceMessages, SentMessage, UnsentMessage},
@@ -226,6 +226,33 @@ async fn a_message_that_was_not_sent_says_why_unless_it_was_sent_after_all() {
     stand.answer(&gateway, &command.id, Ok("null")).await;
     let late = stand.messages().await.messages.remove(0).message;
     assert_eq!(late.state, Some(MessageState::Sent));
+}
+
+#[actix::test]
+async fn nobody_is_told_that_nothing_was_done_by_an_engine_that_fails_after_a_gateway_was_asked() {
+    let stand = Stand::open().await;
+    let mut gateway = stand.connect().await;
+    let failing = async {
+        gateway.command().await;
+        // Somebody else takes the device, and where it is now nobody can find out.
+        stand.raise_fence(Fence::new(7)).await;
+        let events = vec![message("message.received", "1")];
+        let late = stand.engine().ingest_from_device(&gateway.session, events);
+        assert!(matches!(late.await, Err(SessionError::Replaced)));
+        assert_eq!(gateway.bye().await, Some(ByeReason::Replaced));
+        stand.house.control.close().await;
+        loop {
+            stand.pass(Duration::from_millis(50)).await;
+            // The store gets the time to answer.
+            let fence = stand.house.log.device_fence(stand.house.id(), stand.device);
+            fence.await.unwrap();
+        }
+    };
+    let asked = tokio::select! {
+        asked = stand.ask() => asked,
+        () = failing => unreachable!("it goes on for ever"),
+    };
+    assert!(matches!(asked, Err(CommandError::TimedOut)), "{asked:?}");
 }
 
 #[actix::test]

@@ -9,7 +9,7 @@ use domain::{
 
 use super::stand::{Stand, message, until};
 use crate::{
-    device::{OpenError, OpenSession, SessionError, Transport, link},
+    device::{OpenError, OpenSession, SessionError, Transport, link, messages::Taken},
     engine::ActorKind,
 };
 
@@ -244,6 +244,20 @@ async fn a_connection_that_has_gone_before_its_turn_takes_the_device_from_nobody
         .engine()
         .ingest_from_device(&gateway.session, vec![still]);
     taken.await.unwrap();
+}
+
+#[actix::test]
+async fn a_session_of_which_it_is_heard_too_early_that_it_was_replaced_does_not_stay() {
+    let stand = Stand::open().await;
+    let fence = Fence::new(2);
+    let key = stand.key();
+    let actors = &stand.engine().inner.devices.actors;
+    let heard = async { drop(actors.post(&key, |reply| Taken { fence, reply })) };
+    let (mut gateway, ()) = futures_util::future::join(stand.connect(), heard).await;
+    assert_eq!(gateway.session.fence, Fence::new(1));
+    assert!(gateway.session.is_over());
+    assert_eq!(gateway.bye().await, Some(ByeReason::Replaced));
+    stand.until_quiet().await;
 }
 
 #[actix::test]

@@ -1,18 +1,20 @@
 //! What is kept of a device: credentials and messages.
 
 use bytes::Bytes;
-use domain::device::MessageState;
+use domain::{device::MessageState, ids::KeyId};
 use store::log::MessageQuery;
+use uuid::Uuid;
 
-use super::stand::{Stand, message};
-use crate::engine::{CredentialsError, KeptCredentials};
+use super::stand::{Stand, keeper, message};
+use crate::engine::{CredentialsError, Keeper, KeptCredentials};
 
 #[actix::test]
 async fn credentials_are_kept_sealed_and_only_for_the_session_that_holds_the_device() {
     let stand = Stand::open().await;
     let (engine, tenant, device) = (stand.engine(), stand.house.id(), stand.device);
     let put = |fence, text: &'static str| {
-        engine.put_device_credentials(tenant, device, fence, Bytes::from_static(text.as_bytes()))
+        let text = Bytes::from_static(text.as_bytes());
+        engine.put_device_credentials(tenant, device, keeper(fence), text)
     };
     assert!(put(0, "first").await.unwrap());
     let older = stand.connect().await.session.fence.get();
@@ -35,6 +37,35 @@ async fn credentials_are_kept_sealed_and_only_for_the_session_that_holds_the_dev
     let sealed = stand.house.log.credentials(tenant, device).await.unwrap();
     let sealed = sealed.unwrap().sealed;
     assert!(!sealed.windows(6).any(|part| part == b"second"));
+}
+
+#[actix::test]
+async fn whoever_else_keeps_credentials_is_new_although_the_session_is_the_same() {
+    let stand = Stand::open().await;
+    let first = keeper(0);
+    let other_key = Keeper {
+        key: KeyId::from_uuid(Uuid::from_u128(2)),
+        ..first
+    };
+    let elsewhere = Keeper {
+        ip: [192, 0, 2, 7].into(),
+        ..first
+    };
+    let puts = [
+        (first, true),
+        (first, false),
+        (other_key, true),
+        (elsewhere, true),
+        (elsewhere, false),
+        (first, true),
+    ];
+    for (by, is_new) in puts {
+        let secret = Bytes::from_static(b"secret");
+        let put = stand
+            .engine()
+            .put_device_credentials(stand.house.id(), stand.device, by, secret);
+        assert_eq!(put.await.unwrap(), is_new, "{by:?}");
+    }
 }
 
 #[actix::test]

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use domain::device::ByeReason;
 use store::log::MessageQuery;
 
-use super::stand::{Stand, connect, make_device};
+use super::stand::{Stand, connect, keeper, make_device};
 use crate::{
     device::OpenError,
     engine::{CommandError, EngineError},
@@ -47,7 +47,7 @@ impl Stand {
         let secret = Bytes::from_static(b"secret");
         let kept = stand
             .engine()
-            .put_device_credentials(tenant, device, fence, secret);
+            .put_device_credentials(tenant, device, keeper(fence), secret);
         kept.await.unwrap();
         drop(gateway);
         stand.until_quiet().await;
@@ -114,6 +114,21 @@ async fn the_session_of_a_device_that_is_deleted_is_told_and_an_old_version_dele
     assert_eq!(gateway.bye().await, Some(ByeReason::Revoked));
     stand
         .until_said(&["device.connected", "device.disconnected revoked"])
+        .await;
+}
+
+#[actix::test]
+async fn the_end_of_a_session_that_died_with_its_node_is_said_before_its_device_is_deleted() {
+    let Stand { house, device } = Stand::open().await;
+    let stand = Stand { house, device };
+    let gateway = stand.connected().await;
+    let house = stand.house.kill_and_restart().await;
+    drop(gateway);
+    let stand = Stand { house, device };
+    stand.delete().await.unwrap();
+    assert!(stand.is_gone().await);
+    stand
+        .until_said(&["device.connected", "device.disconnected lost"])
         .await;
 }
 

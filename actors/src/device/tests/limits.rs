@@ -11,7 +11,7 @@ use domain::{
 use futures_util::FutureExt as _;
 use store::control::{NewDevice, TenantChange};
 
-use super::stand::{Stand, connect, message, offline, until};
+use super::stand::{Stand, all, connect, message, offline, until};
 use crate::device::{
     LinkReceiver, OpenError, SessionError,
     intake::{Batch, NotTaken, Word},
@@ -60,6 +60,27 @@ async fn a_last_will_is_said_although_the_plans_events_are_spent_and_holds_nothi
         "sensor.alarm".to_owned(),
         "device.disconnected will".to_owned()
     ]));
+}
+
+#[actix::test]
+async fn a_last_will_has_a_name_that_no_other_sessions_will_has() {
+    let stand = Stand::open().await;
+    let older = stand.connected().await;
+    let will = || Some(plain("sensor.alarm"));
+    let engine = stand.engine();
+    // The first one ends while the second one is being opened, which appends both wills.
+    let ended = async { engine.close_session(older.session, EndReason::Will, will()) };
+    let (newer, ()) = tokio::join!(stand.connect(), ended);
+    engine.close_session(newer.session, EndReason::Will, will());
+    let expected = [
+        "device.connected",
+        "sensor.alarm",
+        "device.disconnected will",
+        "sensor.alarm",
+    ];
+    stand.until_said(&expected).await;
+    let events = all(&*stand.house.log, stand.house.id()).await;
+    assert!(events.iter().all(|event| event.fields.dedup_id.is_some()));
 }
 
 #[actix::test]

@@ -7,7 +7,7 @@ use domain::{
     device::{ByeReason, DeviceEvent, DeviceInput, MessageKey, Report},
     event::{Event, EventType},
     fence::Fence,
-    ids::{DeviceId, TenantId},
+    ids::{DeviceId, KeyId, TenantId},
     position::Position,
 };
 use serde_json::Value;
@@ -15,10 +15,12 @@ use store::{
     control::{Device, Holder},
     log::{RegionLog, Write},
 };
+use uuid::Uuid;
 
 use crate::{
     Engine,
     device::{DeviceKey, LinkReceiver, OpenError, OpenSession, Session, ToDevice, Transport, link},
+    engine::Keeper,
     webhook::tests::house::House,
 };
 
@@ -157,6 +159,15 @@ pub(super) async fn make_device(engine: &Engine, tenant: TenantId) -> DeviceId {
     let input = DeviceInput::parse(br#"{"name":"Phone"}"#).unwrap();
     let made = engine.create_device(&tenant, None, input).await.unwrap();
     made.id
+}
+
+/// Whoever keeps credentials, always with the same key and from the same place.
+pub(super) fn keeper(fence: u64) -> Keeper {
+    Keeper {
+        fence,
+        key: KeyId::from_uuid(Uuid::from_u128(1)),
+        ip: [127, 0, 0, 1].into(),
+    }
 }
 
 pub(super) fn connected() -> Report {

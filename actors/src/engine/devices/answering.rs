@@ -76,8 +76,10 @@ impl Engine {
                 why,
             } => {
                 let key = DeviceKey { tenant, device };
-                let ended = self.end_session_here(key, why).await;
-                Answer::Ended(ended.unwrap_or_default().unwrap_or_default())
+                match self.end_session_here(key, why).await {
+                    Ok(ended) => Answer::Ended(ended.unwrap_or_default()),
+                    Err(error) => Answer::NotTaken(Failure::Unavailable(error.to_string())),
+                }
             }
             Ask::ShowPairing { tenant, device } => {
                 let key = DeviceKey { tenant, device };

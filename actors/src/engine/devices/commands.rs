@@ -13,7 +13,7 @@ use domain::{
 };
 use outbound::bus::BusError;
 use store::log::{MessageError, MessageOutcome, OutgoingMessage, Write, WriteError};
-use tracing::warn;
+use tracing::{debug, warn};
 use uuid::Uuid;
 
 use crate::{
@@ -224,18 +224,15 @@ impl Engine {
         }
     }
 
-    /// Ends the device's session on this node. `None` if there is none.
+    /// Ends the device's session on this node, also one that is still being opened. `None` if there is none.
     pub(super) async fn end_session_here(
         &self,
         key: DeviceKey,
         why: Ending,
     ) -> Result<Option<bool>, EngineError> {
-        if !self.inner.devices.board.has(&key) {
-            return Ok(None);
-        }
         match self.post_to_device(&key, |reply| End { why, reply }) {
             Some(posted) => match posted?.await {
-                Ok(was_there) => Ok(Some(was_there)),
+                Ok(was_there) => Ok(was_there.then_some(true)),
                 Err(_died) => Err(AskError::Stopped.into()),
             },
             None => Ok(None),
@@ -264,16 +261,24 @@ impl Engine {
     ) -> Result<Bytes, CommandError> {
         let mut has_moved = false;
         loop {
-            match self.run_once(key, command).await? {
+            let ran = match self.run_once(key, command).await {
+                // The gateway that had it first may have done it: nobody is told that nothing was done.
+                Err(CommandError::Engine(error)) if has_moved => {
+                    debug!(device.id = %key, %error, "{key} is not found again yet: {error}");
+                    Ran::Moved
+                }
+                ran => ran?,
+            };
+            match ran {
                 Ran::Done(data) => return Ok(data),
                 Ran::Refused { code, message } => {
                     return Err(CommandError::Refused { code, message });
                 }
                 Ran::TimedOut => return Err(CommandError::TimedOut),
-                Ran::Busy => return Err(CommandError::Busy),
+                Ran::Busy if !has_moved => return Err(CommandError::Busy),
                 Ran::Offline if !has_moved => return Err(CommandError::Offline),
                 // The gateway is on its way to another node, or back.
-                Ran::Offline | Ran::Moved => has_moved = true,
+                Ran::Busy | Ran::Offline | Ran::Moved => has_moved = true,
             }
             if self.left(command.deadline).is_zero() {
                 return Err(CommandError::TimedOut);
@@ -378,20 +383,4 @@ fn with_id(args: &Bytes, id: &str) -> Bytes {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_id_of_a_message_goes_along_and_everything_else_stays_as_it_is() {
-        let args = Bytes::from_static(b" { \"to\":\"c\", \"n\":1.0}");
-        assert_eq!(
-            with_id(&args, "msg_1"),
-            Bytes::from_static(b"{\"id\":\"msg_1\",\"to\":\"c\", \"n\":1.0}")
-        );
-        let empty = Bytes::from_static(b"{ }");
-        assert_eq!(
-            with_id(&empty, "msg_1"),
-            Bytes::from_static(b"{\"id\":\"msg_1\"}")
-        );
-    }
-}
+mod tests;

@@ -3,12 +3,12 @@
 //! Credentials are opaque bytes. They are written under the fence of the session that made them, so that a connector that
 //! was replaced cannot spoil them.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, net::IpAddr};
 
 use bytes::Bytes;
 use domain::{
     fence::Fence,
-    ids::{DeviceId, TenantId},
+    ids::{DeviceId, KeyId, TenantId},
     position::Position,
 };
 use store::log::{Credentials, Message, MessageQuery, Write, WriteError};
@@ -27,6 +27,17 @@ pub struct KeptCredentials {
     pub fence: u64,
     /// What was written last.
     pub bytes: Option<Bytes>,
+}
+
+/// Who writes credentials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeper {
+    /// Under which fence: the one that is held; before the device's first session, 0.
+    pub fence: u64,
+    /// With which API key.
+    pub key: KeyId,
+    /// From where.
+    pub ip: IpAddr,
 }
 
 /// Why credentials were not written.
@@ -90,13 +101,13 @@ impl Engine {
         Ok(KeptCredentials { fence, bytes })
     }
 
-    /// Keeps what the device's connector has to keep, and answers whether it is the first under this fence, as far as this node
-    /// knows. Only the session that holds the device may do it; before its first session, 0 stands for that.
+    /// Keeps what the device's connector has to keep, and answers whether somebody else did it last, as far as this node knows.
+    /// Only the session that holds the device may do it.
     pub async fn put_device_credentials(
         &self,
         tenant: TenantId,
         device: DeviceId,
-        fence: u64,
+        by: Keeper,
         bytes: Bytes,
     ) -> Result<bool, CredentialsError> {
         match self.device(tenant, None, device).await {
@@ -114,7 +125,7 @@ impl Engine {
             tenant,
             device,
             credentials: Credentials {
-                fence: Fence::new(fence),
+                fence: Fence::new(by.fence),
                 sealed,
                 at: self.inner.clock.now(),
             },
@@ -123,7 +134,7 @@ impl Engine {
             Ok(()) => {
                 let key = DeviceKey { tenant, device };
                 let board = &self.inner.devices.board;
-                Ok(board.keeps_first(key, Fence::new(fence)))
+                Ok(board.keeps_anew(key, by))
             }
             Err(WriteError::DeviceFenced { held, .. }) => {
                 Err(CredentialsError::Fenced { held: held.get() })

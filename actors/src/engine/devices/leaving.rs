@@ -4,12 +4,13 @@
 //! Each step may be done again. Whatever interrupts them leaves a row behind that says so: the same deletion goes on from there,
 //! and so does the engine by itself after a while. Audit entries are the caller's.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use domain::{
     fence::Fence,
     ids::{DeviceId, TenantId, WorkspaceId},
 };
+use futures_util::stream::{self, StreamExt as _};
 use store::{
     control::Device,
     log::{MessageQuery, Write},
@@ -27,6 +28,10 @@ use crate::{
 
 /// Deletions that one sweep finishes.
 const FINISHED_AT_ONCE: u32 = 100;
+/// How many of them are under way at a time.
+const FINISHED_SIDE_BY_SIDE: usize = 4;
+/// How long a sweep takes over one of them at most. What is forgotten by then stays so.
+const FINISHED_WITHIN: Duration = Duration::from_secs(30);
 
 impl Engine {
     /// Deletes a device: from now on nobody sees it and no session of it is opened, whatever comes. What is kept of it is there
@@ -54,8 +59,11 @@ impl Engine {
         let region = self.region_of(tenant).await?;
         let key = DeviceKey { tenant, device: id };
         // First, so that its end is in the log, unless the log does not take it.
-        let ended = timeout(END_WITHIN, self.end_session(key, Ending::Revoked)).await;
-        if let Ok(Err(error)) = ended {
+        let ending = async {
+            self.end_session(key, Ending::Revoked).await?;
+            self.settle_lost(key).await
+        };
+        if let Ok(Err(error)) = timeout(END_WITHIN, ending).await {
             warn!(device.id = %id, %error, "the session of {id} did not end before its device was deleted: {error}");
         }
         // Whatever was begun before the device was marked writes under this fence at most: what is forgotten stays so.
@@ -97,30 +105,47 @@ impl Engine {
     }
 }
 
-/// Finishes deletions that were interrupted.
-pub(in crate::engine) async fn forget_leaving(inner: &Arc<Inner>) {
-    let leaving = match inner.control.leaving_devices(FINISHED_AT_ONCE).await {
+/// Finishes deletions that were interrupted, of devices after this one, and answers after which one to go on the next time.
+pub(in crate::engine) async fn forget_leaving(
+    inner: &Arc<Inner>,
+    after: Option<DeviceId>,
+) -> Option<DeviceId> {
+    let listed = inner.control.leaving_devices(after, FINISHED_AT_ONCE);
+    let leaving = match listed.await {
         Ok(leaving) => leaving,
         Err(error) => {
             warn!(%error, "devices that are deleted were not looked for: {error}");
-            return;
+            return after;
         }
     };
+    // Those that cannot be finished now keep nobody else waiting: whoever comes after them has the next turn.
+    let is_full = leaving.len() == FINISHED_AT_ONCE as usize;
+    let last = leaving.last().filter(|_| is_full).map(|(_, id)| *id);
     let engine = Engine {
         inner: Arc::clone(inner),
     };
-    for (tenant, id) in leaving {
-        let finish = async {
-            match inner.control.device(tenant, id).await? {
-                Some(device) if device.is_leaving => engine.forget_device(&device).await,
-                Some(_) | None => Ok(()),
-            }
-        };
-        match finish.await {
-            Ok(()) => info!(device.id = %id, "the deletion of {id} is finished"),
-            Err(error) => {
-                warn!(device.id = %id, %error, "the deletion of {id} is not finished yet: {error}");
-            }
+    stream::iter(leaving)
+        .for_each_concurrent(FINISHED_SIDE_BY_SIDE, |(tenant, id)| {
+            finish(&engine, tenant, id)
+        })
+        .await;
+    last
+}
+
+async fn finish(engine: &Engine, tenant: TenantId, id: DeviceId) {
+    let forgetting = async {
+        match engine.inner.control.device(tenant, id).await? {
+            Some(device) if device.is_leaving => engine.forget_device(&device).await,
+            Some(_) | None => Ok(()),
+        }
+    };
+    match timeout(FINISHED_WITHIN, forgetting).await {
+        Ok(Ok(())) => info!(device.id = %id, "the deletion of {id} is finished"),
+        Ok(Err(error)) => {
+            warn!(device.id = %id, %error, "the deletion of {id} is not finished yet: {error}");
+        }
+        Err(_elapsed) => {
+            warn!(device.id = %id, "the deletion of {id} is not finished yet: it takes too long, and goes on later");
         }
     }
 }
@@ -128,6 +153,6 @@ pub(in crate::engine) async fn forget_leaving(inner: &Arc<Inner>) {
 #[cfg(test)]
 impl Engine {
     pub(crate) async fn forget_leaving(&self) {
-        forget_leaving(&self.inner).await;
+        forget_leaving(&self.inner, None).await;
     }
 }

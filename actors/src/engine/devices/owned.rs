@@ -6,17 +6,20 @@ use std::time::Duration;
 
 use domain::{
     device::{DeviceInput, DevicePatch, DeviceState},
+    fence::Fence,
     ids::{DeviceId, TenantId, WorkspaceId},
     new_event::WorkspaceRef,
 };
 use outbound::bus::BusError;
 use store::control::{Device, DeviceChange, NewDevice, Tenant};
-use tracing::{debug, warn};
+use tokio::time::timeout;
+use tracing::debug;
 
+use super::commands::END_WITHIN;
 use crate::{
     device::{
         DeviceKey,
-        messages::{Ending, ShowPairing},
+        messages::{Ending, Settle, ShowPairing},
         remote::{self, Answer, Ask},
     },
     engine::{Engine, EngineError},
@@ -113,7 +116,8 @@ impl Engine {
     }
 
     /// Changes a device. With `if_version`, only if that is its present version. One that changes its workspace is told to
-    /// connect again: what it sends from then on goes there.
+    /// connect again: what it sends from then on goes there. If telling it fails, the device is changed none the less, and the
+    /// same call tells it.
     pub async fn update_device(
         &self,
         tenant: TenantId,
@@ -127,7 +131,11 @@ impl Engine {
             Some(named) => self.found_workspace(&device, confined_to, named).await?,
             None => None,
         };
-        let has_moved = workspace.is_some_and(|workspace| workspace != device.workspace);
+        let key = DeviceKey { tenant, device: id };
+        if workspace.is_some_and(|workspace| workspace != device.workspace) {
+            // What comes later looks in the new workspace for what was said.
+            self.settle_lost(key).await?;
+        }
         let change = DeviceChange {
             workspace,
             name: patch.name,
@@ -139,13 +147,31 @@ impl Engine {
         let changed = control
             .update_device(tenant, id, &change, if_version, now)
             .await?;
-        if has_moved && device.is_live {
-            let key = DeviceKey { tenant, device: id };
-            if let Err(error) = self.end_session(key, Ending::Shutdown).await {
-                warn!(device.id = %id, %error, "the session of {id} goes on in its old workspace: {error}");
-            }
+        // Every session that took the old workspace stands in the row by now. One that a try before this has moved but not ended
+        // is ended by this one.
+        if workspace.is_some() && changed.moved_at.is_some() && changed.is_live {
+            let ended = timeout(END_WITHIN, self.end_session(key, Ending::Shutdown)).await;
+            ended.map_err(|_elapsed| too_slow("has to connect again and does not"))??;
         }
         Ok(shown(changed))
+    }
+
+    /// Says of a device's last session that it was lost, if its node died before it could say anything and nobody has said it
+    /// since.
+    pub(super) async fn settle_lost(&self, key: DeviceKey) -> Result<(), EngineError> {
+        let found = self.inner.control.device(key.tenant, key.device).await?;
+        let is_unsaid = |device: &Device| match device.state {
+            DeviceState::Connecting | DeviceState::Connected => !device.is_live,
+            DeviceState::Offline | DeviceState::Pairing | DeviceState::Replaced => false,
+        };
+        let Some(device) = found.filter(is_unsaid) else {
+            return Ok(());
+        };
+        let fence = Fence::new(device.fence);
+        let message = |reply| Settle { fence, reply };
+        let settled = timeout(END_WITHIN, self.inner.devices.actors.ask(&key, message)).await;
+        settled.map_err(|_elapsed| too_slow("was lost, which is not in the log yet"))??;
+        Ok(())
     }
 
     async fn found_workspace(
@@ -158,6 +184,10 @@ impl Engine {
         self.resolve_workspace(device.tenant, confined_to, Some(named), present)
             .await
     }
+}
+
+fn too_slow(what: &str) -> EngineError {
+    EngineError::Unavailable(format!("the device's session {what}"))
 }
 
 /// What a row says of a session that has ended without a word is not so any more.

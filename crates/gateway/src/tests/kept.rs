@@ -36,6 +36,29 @@ async fn what_was_not_acknowledged_is_sent_again_in_its_order() {
 }
 
 #[tokio::test]
+async fn what_the_engine_had_taken_counts_although_its_answer_comes_during_the_goodbye() {
+    let (_engine, gateway, mut peer) = session(1).await;
+    let mut receipts = Vec::new();
+    for id in ["1", "2", "3"] {
+        receipts.push(gateway.send(event(id)).await.unwrap());
+        peer.event(id).await;
+    }
+    peer.bye(ByeReason::Revoked).await;
+    peer.ack("1", 9).await;
+    peer.nack("2", "template_violation").await;
+    assert!(peer.ends_with_goodbye().await);
+    drop(peer);
+    assert_eq!(gateway.ended().await, Ended::Revoked);
+    let answers = futures_util::future::join_all(receipts).await;
+    assert_eq!(answers[0], Ok(Position::new(9)));
+    assert!(
+        matches!(answers[1], Err(EventError::Refused { .. })),
+        "{answers:?}"
+    );
+    assert_eq!(answers[2], Err(EventError::Ended(Ended::Revoked)));
+}
+
+#[tokio::test]
 async fn an_event_that_was_sent_before_there_was_a_connection_is_kept() {
     let engine = Engine::start().await;
     let gateway = start(&engine);

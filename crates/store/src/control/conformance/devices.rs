@@ -197,8 +197,9 @@ pub(super) async fn a_device_that_leaves_is_there_for_whoever_finishes_it_only(p
     assert!(!delete(leaves.id).await.unwrap(), "it is not marked");
     let marked = control.mark_device_leaving(home.tenant, leaves.id, None);
     assert_eq!(marked.await.unwrap().fence, 0);
-    let leaving = async || control.leaving_devices(1_000).await.unwrap();
-    assert_eq!(leaving().await, [(home.tenant, leaves.id)]);
+    let leaving = async |after| control.leaving_devices(after, 1_000).await.unwrap();
+    assert_eq!(leaving(None).await, [(home.tenant, leaves.id)]);
+    assert_eq!(leaving(Some(leaves.id)).await, []);
     let listed = control.devices(home.tenant, None, None, 10).await.unwrap();
     assert_eq!(listed, std::slice::from_ref(&stays));
     let change = DeviceChange {
@@ -209,11 +210,13 @@ pub(super) async fn a_device_that_leaves_is_there_for_whoever_finishes_it_only(p
         .update_device(home.tenant, leaves.id, &change, None, at(2))
         .await;
     assert!(matches!(changed, Err(StoreError::NotFound("device"))));
+    let instead = create(&home, Some(2)).await;
+    assert!(instead.is_ok(), "it takes nobody's place: {instead:?}");
 
     assert!(delete(leaves.id).await.unwrap());
     assert!(!delete(leaves.id).await.unwrap(), "once");
     assert_eq!(read(&home, leaves.id).await, None);
-    assert_eq!(leaving().await, []);
+    assert_eq!(leaving(None).await, []);
     assert_eq!(read(&home, stays.id).await, Some(stays));
     let refused = control
         .mark_device_leaving(home.tenant, leaves.id, None)

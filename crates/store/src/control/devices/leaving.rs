@@ -10,7 +10,7 @@ use crate::{
     StoreError,
     control::{
         Control,
-        columns::parsed,
+        columns::{self, parsed},
         failure::{Failed, Outcome as _},
     },
 };
@@ -31,8 +31,9 @@ const LEAVING: &str = "
     SELECT tenant, id
     FROM   devices
     WHERE  is_leaving = 1
+    AND    id > $1
     ORDER BY id
-    LIMIT  $1";
+    LIMIT  $2";
 
 impl Control {
     /// Marks a device as leaving and answers it as it is then. One that is marked already stays so. With `if_version`, only if
@@ -112,13 +113,16 @@ impl Control {
             .await
     }
 
-    /// Devices of all tenants that are leaving, at most `limit`: deletions under way, and those that nobody finished.
+    /// Devices of all tenants that are leaving, by id, after this one and at most `limit`: deletions under way, and those that
+    /// nobody finished.
     pub async fn leaving_devices(
         &self,
+        after: Option<DeviceId>,
         limit: u32,
     ) -> Result<Vec<(TenantId, DeviceId)>, StoreError> {
         let list = async {
             let rows = sqlx::query(LEAVING)
+                .bind(columns::after(after))
                 .bind(i64::from(limit))
                 .fetch_all(&mut self.database.reader().await?)
                 .await

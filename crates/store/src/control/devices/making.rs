@@ -34,10 +34,12 @@ pub struct NewDevice {
     pub settings: String,
 }
 
+/// Those that are being deleted are nobody's any more.
 const COUNT: &str = "
     SELECT COUNT(*) AS counted
     FROM   devices
-    WHERE  tenant = $1";
+    WHERE  tenant = $1
+    AND    is_leaving = 0";
 
 const INSERT: &str = "
     INSERT INTO devices (id, tenant, workspace, name, connector, settings, state, fence, version, created_at, updated_at)

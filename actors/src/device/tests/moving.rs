@@ -1,0 +1,85 @@
+//! Devices that get another workspace: what their sessions say belongs to one of the two, and is lost in neither.
+
+use domain::{
+    device::{ByeReason, DevicePatch},
+    ids::WorkspaceId,
+};
+use futures_util::FutureExt as _;
+
+use super::stand::{Stand, all};
+use crate::engine::WorkspaceInput;
+
+impl Stand {
+    async fn make_other(&self) -> WorkspaceId {
+        let input = WorkspaceInput {
+            slug: "other".into(),
+            name: "Other".into(),
+            retention_days: None,
+        };
+        let made = self.engine().create_workspace(self.house.id(), input);
+        made.await.unwrap().id
+    }
+
+    async fn move_to(&self, slug: &str) {
+        let patch = format!(r#"{{"workspace":"{slug}"}}"#);
+        let patch = DevicePatch::parse(patch.as_bytes()).unwrap();
+        let engine = self.engine();
+        let moved = engine.update_device(self.house.id(), None, self.device, None, patch);
+        moved.await.unwrap();
+    }
+}
+
+#[actix::test]
+async fn a_session_that_is_opened_while_its_device_moves_is_in_the_new_workspace_or_ended() {
+    let stand = Stand::open().await;
+    stand.make_other().await;
+    for steps in 0..40 {
+        let slug = ["other", "default"][steps % 2];
+        let moving = async {
+            for _ in 0..steps {
+                tokio::task::yield_now().await;
+            }
+            stand.move_to(slug).await;
+        };
+        let (mut gateway, ()) = tokio::join!(stand.connect(), moving);
+        let told = gateway.bye().now_or_never().flatten();
+        if gateway.session.workspace != stand.row().await.workspace {
+            assert_eq!(told, Some(ByeReason::Shutdown), "after {steps} steps");
+        }
+        drop(gateway);
+        stand.until_quiet().await;
+        stand.engine().inner.devices.board.forget_flapping();
+    }
+}
+
+#[actix::test]
+async fn naming_the_workspace_where_a_device_has_always_been_ends_no_session() {
+    let stand = Stand::open().await;
+    let mut gateway = stand.connect().await;
+    stand.move_to("default").await;
+    assert_eq!(gateway.bye().now_or_never(), None);
+}
+
+#[actix::test]
+async fn the_end_of_a_session_that_died_with_its_node_is_said_where_its_device_was_before_it_moves()
+{
+    let Stand { house, device } = Stand::open().await;
+    let stand = Stand { house, device };
+    let gateway = stand.connected().await;
+    let house = stand.house.kill_and_restart().await;
+    drop(gateway);
+    let stand = Stand { house, device };
+    let other = stand.make_other().await;
+    stand.move_to("other").await;
+    let lost = ["device.connected", "device.disconnected lost"];
+    stand.until_said(&lost).await;
+    let next = stand.connect().await;
+    assert_eq!(next.session.workspace, other);
+    stand.until_said(&lost).await;
+    let events = all(&*stand.house.log, stand.house.id()).await;
+    assert!(
+        events
+            .iter()
+            .all(|event| event.workspace == stand.house.workspace)
+    );
+}
