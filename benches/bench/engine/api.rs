@@ -89,10 +89,14 @@ impl Api {
         Ok(actors.contains("ten_"))
     }
 
-    /// How many devices' actors run.
+    /// How many sessions of devices are open.
     pub(crate) async fn live_devices(&self) -> anyhow::Result<usize> {
-        let actors = self.call(Method::GET, "/internal/actors", None).await?;
-        Ok(actors.matches("dev_").count())
+        let metrics = self.call(Method::GET, "/metrics", None).await?;
+        let lines = metrics
+            .lines()
+            .filter(|line| line.starts_with("device_sessions{"));
+        let counts = lines.filter_map(|line| line.rsplit(' ').next()?.parse::<usize>().ok());
+        Ok(counts.sum())
     }
 
     async fn call(
