@@ -6,6 +6,7 @@
 
 mod answers;
 mod appends;
+mod batches;
 mod chains;
 mod consumers;
 mod devices;
@@ -36,7 +37,7 @@ use crate::{
     webhook::WebhookActor,
     webhook_board::WebhookBoard,
 };
-use appends::{Flying, Pending};
+use batches::{Flying, Pending};
 use chains::Chains;
 use dispatch::Dispatcher;
 pub use messages::{

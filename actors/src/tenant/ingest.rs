@@ -20,7 +20,7 @@ use store::log::IdempotentAnswer;
 
 use super::{
     Held, IdempotentRequest, Ingest, IngestError, Item, Ready, Stage, TenantActor,
-    appends::Request, chains::Known,
+    batches::Request, chains::Known,
 };
 
 /// Where an event's `dedup_id` is unique.

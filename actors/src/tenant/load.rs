@@ -26,7 +26,7 @@ use tracing::{info, warn};
 
 use super::{
     LoadError, Ready, Stage, TenantActor, TenantContext,
-    appends::Pending,
+    batches::Pending,
     chains::{Chain, Chains},
     consumers::Consumers,
     dispatch::{Dispatcher, Hook},
