@@ -120,6 +120,7 @@ pub(crate) struct Postgres {
 #[serde(deny_unknown_fields)]
 pub(crate) struct Cluster {
     pub(crate) nats_url: Nats,
+    nats_ca: PathBuf,
     pub(crate) lease_seconds: NonZeroU32,
     pub(crate) name: String,
 }
@@ -301,6 +302,14 @@ impl Postgres {
             statement_timeout: Duration::from_millis(self.statement_timeout_ms.get()),
             connect_timeout: Duration::from_millis(self.connect_timeout_ms.get()),
         }
+    }
+}
+
+impl Cluster {
+    /// The file with the authorities that servers of NATS are to be trusted by, if it is not the public ones.
+    pub(crate) fn nats_ca(&self) -> Option<&Path> {
+        let path = self.nats_ca.as_path();
+        (!path.as_os_str().is_empty()).then_some(path)
     }
 }
 

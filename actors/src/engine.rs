@@ -14,6 +14,7 @@ mod idempotency;
 mod inbox;
 mod keys;
 mod proofs;
+mod readers;
 pub(crate) mod secrets;
 mod tenants;
 mod webhooks;

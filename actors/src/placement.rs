@@ -14,6 +14,7 @@ mod holds;
 mod locating;
 pub(crate) mod log_message;
 mod places;
+mod readers;
 mod session;
 mod sweep;
 mod wire;
@@ -47,6 +48,8 @@ pub use holds::Hold;
 use holds::Holds;
 pub use places::Place;
 use places::Places;
+use readers::Readers;
+pub(crate) use readers::{ReaderNews, SAID_EVERY};
 use session::Session;
 pub use session::Standing;
 pub(crate) use sweep::Workshop;
@@ -163,6 +166,7 @@ pub(crate) struct Shared {
     session_told: watch::Sender<Option<SessionId>>,
     holds: Holds,
     places: Places,
+    readers: Readers,
     /// Tenants of which the control plane may have a lease of ours that we know nothing of.
     doubtful: Mutex<HashSet<TenantId>>,
     /// Set once: the node takes nothing more.
@@ -200,6 +204,7 @@ impl Placement {
             session_told: watch::Sender::new(None),
             holds: Holds::default(),
             places: Places::default(),
+            readers: Readers::default(),
             doubtful: Mutex::default(),
             is_leaving: AtomicBool::new(false),
             beat_now: Notify::new(),

@@ -2,7 +2,7 @@
 //!
 //! Decides nothing that the configuration leaves open. A node whose stores are in its own folder has no others.
 
-use std::{fs, sync::Arc, time::Duration};
+use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use actors::{
     device::Peers,
@@ -32,6 +32,7 @@ pub(super) fn cluster(
         Nats::Servers(url) => Some(
             Bus::start(BusOptions {
                 url: url.reveal().to_owned(),
+                authorities: settings.cluster.nats_ca().map(Path::to_owned),
                 name: node.clone(),
                 prefix: PREFIX.to_owned(),
                 runtime: outside.handle(),

@@ -170,7 +170,14 @@ async fn open_log(
         }
         Database::Postgres(url) => {
             let options = settings.postgres.options(url);
-            let opening = async move { PostgresLog::open(&options, region).await };
+            // Of the control plane's server it is known that it is one.
+            let is_another = settings.database_of(region) != &settings.storage.database_url;
+            let opening = async move {
+                if is_another {
+                    options.refuse_lent_connections().await?;
+                }
+                PostgresLog::open(&options, region).await
+            };
             let opened = runtime.open(opening).await;
             let log = opened.map(|log| Arc::new(log) as Arc<dyn RegionLog>);
             (url.to_string(), log)

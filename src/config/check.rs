@@ -60,18 +60,26 @@ fn check_databases(settings: &Settings, wrong: &mut impl FnMut(&str, &str)) {
                 );
             }
         }
-        let lease_ms = u64::from(settings.cluster.lease_seconds.get()) * 1_000;
-        if settings.postgres.statement_timeout_ms.get() > lease_ms {
-            // Else a node could wait for the database longer than it is taken to be alive.
-            wrong(
-                "postgres.statement_timeout_ms",
-                "expected no more than cluster.lease_seconds, which is in seconds",
-            );
-        }
+        check_lease(settings, wrong);
     } else if settings.cluster.nats_url != Nats::None {
         wrong(
             "cluster.nats_url",
             "expected nothing, because storage.database_url is no URL of PostgreSQL: only there can nodes share it",
         );
+    }
+}
+
+/// The database may work on one statement for two thirds of the lease time at the most. Else a node that only waits for it
+/// could be taken for dead before its next heartbeat goes through, and whoever takes over from a dead node would wait for locks
+/// that its last statement holds for longer than the lease itself.
+fn check_lease(settings: &Settings, wrong: &mut impl FnMut(&str, &str)) {
+    let statement_ms = settings.postgres.statement_timeout_ms.get();
+    let seconds_min = statement_ms.saturating_mul(3).div_ceil(2 * 1_000);
+    if u64::from(settings.cluster.lease_seconds.get()) < seconds_min {
+        let expected = format!(
+            "expected at least {seconds_min}, half as long again as postgres.statement_timeout_ms ({statement_ms}): raise \
+             this, or lower that"
+        );
+        wrong("cluster.lease_seconds", &expected);
     }
 }

@@ -1,5 +1,7 @@
 //! Layers, sources and errors of the configuration.
 
+mod deploy;
+
 use std::fs;
 
 use insta::assert_snapshot;
@@ -31,6 +33,7 @@ fn the_compiled_in_file_alone_is_a_whole_configuration() {
     assert_eq!(settings.metrics.port, Port::Off);
     assert_eq!(settings.security.master_key.reveal(), None);
     assert!(!settings.signup.enabled);
+    assert_eq!(settings.cluster.nats_ca(), None);
 }
 
 #[test]
@@ -149,10 +152,10 @@ fn what_only_makes_no_sense_together_is_refused_too() {
       default: `regions.default`: expected one of regions.enabled
       file.toml: `regions.enabled`: expected each region once
     "#);
-    let file = "[storage]\ndatabase_url = \"postgres://h/db\"\n[cluster]\nlease_seconds = 9";
+    let file = "[storage]\ndatabase_url = \"postgres://h/db\"\n[cluster]\nlease_seconds = 14";
     assert_snapshot!(refused(file, &[]), @r#"
     the configuration is wrong
-      default: `postgres.statement_timeout_ms`: expected no more than cluster.lease_seconds, which is in seconds
+      file.toml: `cluster.lease_seconds`: expected at least 15, half as long again as postgres.statement_timeout_ms (10000): raise this, or lower that
     "#);
 }
 
@@ -186,11 +189,13 @@ fn servers_are_named_by_plain_names_and_shown_without_their_secrets() {
         [regions.US]
         url = \"postgres://u:s3cret@us/db\"
         [cluster]
+        nats_ca = \"/etc/ca.pem\"
         lease_seconds = 3
         [postgres]
-        statement_timeout_ms = 3000";
+        statement_timeout_ms = 2000";
     let loaded = load(file, &variables).unwrap();
     let settings = &loaded.settings;
+    assert_eq!(settings.cluster.nats_ca(), Some(Path::new("/etc/ca.pem")));
     let shown = Region::ALL.map(|region| format!("{:?}", settings.database_of(region)));
     assert_eq!(
         shown,

@@ -17,7 +17,7 @@ use store::control::{LeaseKey, NodeSession, SessionId};
 use tokio::{sync::watch, time::Instant};
 use tracing::{debug, info, warn};
 
-use super::{Engine, EngineError, Inner};
+use super::{Engine, EngineError, Inner, readers};
 use crate::{
     device::DeviceKey,
     placement::{
@@ -168,6 +168,7 @@ impl Engine {
                 Engine { inner }.heard_from(news);
             }
         });
+        readers::begin(inner, shared);
         inner.outside.spawn(watch_wire(Arc::downgrade(inner)));
         self.answer_about_devices();
         inner.placement.begin().await?;
@@ -258,6 +259,7 @@ impl Engine {
         info!("the wire between the nodes is there again: what is remembered is asked for anew");
         self.inner.auth.forget_all();
         self.inner.placement.forget_all();
+        self.inner.followers.announce();
         let tenants = self.inner.tenants.keys();
         futures_util::stream::iter(tenants)
             .for_each_concurrent(TOLD_AT_ONCE, |tenant| {

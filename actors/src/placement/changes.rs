@@ -10,12 +10,14 @@ use domain::{
     event::Event,
     fence::Fence,
     ids::{DeviceId, TenantId, WebhookId, WorkspaceId},
+    position::Position,
 };
 use futures_util::{StreamExt as _, stream::BoxStream};
 use outbound::bus::Topic;
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
-use super::{Placement, Shared, log_message};
+use super::{Placement, Shared, Wire, log_message, readers::ReaderNews};
 
 /// Something that other nodes may remember was changed in the control plane.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,14 +106,46 @@ impl Placement {
 }
 
 impl Placement {
-    /// Tells all nodes with readers what was appended to a log that is held here.
+    /// Tells the nodes with readers what was appended to a log that is held here. The feed has it already.
     pub(crate) fn tell_log(&self, tenant: TenantId, events: &[Arc<Event>]) {
-        if let Some(wire) = self.shared().and_then(|shared| shared.wire.as_ref())
-            && let Some(last) = events.last()
+        if let Some(last) = events.last()
+            && let Some(wire) = self.wire_to_readers(tenant)
         {
             let body = log_message::encode(last.position, events);
             wire.publish(&Topic::Log(tenant), body);
         }
+    }
+
+    /// Tells the nodes with readers where a log ends that is held here.
+    pub(crate) fn tell_head(&self, tenant: TenantId, head: Position) {
+        if let Some(wire) = self.wire_to_readers(tenant) {
+            wire.publish(&Topic::Log(tenant), log_message::encode(head, &[]));
+        }
+    }
+
+    /// Tells all other nodes of readers.
+    pub(crate) fn tell_readers(&self, what: ReaderNews) {
+        if let Some(shared) = self.shared() {
+            shared.tell(&Topic::Readers, what);
+        }
+    }
+
+    /// Another node says that these logs are read there. Answers those of which it was not known.
+    pub(crate) fn note_readers(&self, tenants: Vec<TenantId>) -> Vec<TenantId> {
+        match self.shared() {
+            Some(shared) => shared.readers.note(tenants, Instant::now()),
+            None => Vec::new(),
+        }
+    }
+
+    /// The wire, if there is one, and somebody at its other end who reads the log.
+    fn wire_to_readers(&self, tenant: TenantId) -> Option<&Arc<dyn Wire>> {
+        let shared = self.shared()?;
+        let wire = shared.wire.as_ref()?;
+        shared
+            .readers
+            .is_read(tenant, Instant::now())
+            .then_some(wire)
     }
 }
 

@@ -1,6 +1,6 @@
 //! Keeps a tenant's feed up to date on a node that does not hold the tenant, for as long as somebody reads it.
 //!
-//! Listens to what the owner tells of its log, and looks at the store once in a while: what was told may have been lost. A
+//! Says that somebody reads, listens to what the owner then tells of its log, and looks at the store once in a while: what was told may have been lost. A
 //! feed takes no event twice and none out of order, so a lost message costs its readers a page from the store.
 
 use std::{
@@ -18,7 +18,10 @@ use store::{StoreError, log::RegionLog};
 use tokio::time::Instant;
 use tracing::debug;
 
-use super::{Placement, log_message};
+use super::{
+    Placement, log_message,
+    readers::{ReaderNews, SAID_AT_ONCE},
+};
 use crate::{feed::Feed, region::RegionLogs};
 
 /// How often the store's head is looked at while news come in, and while they do not.
@@ -61,8 +64,7 @@ impl Followers {
             return;
         };
         let tenant = feed.tenant();
-        let mut running = inner.running.lock();
-        if !running.insert(tenant) {
+        if !inner.running.lock().insert(tenant) {
             return;
         }
         let news = match &shared.wire {
@@ -76,6 +78,18 @@ impl Followers {
             all: Arc::downgrade(inner),
         };
         inner.runtime.spawn(follower.run());
+        inner
+            .placement
+            .tell_readers(ReaderNews::Reads(vec![tenant]));
+    }
+
+    /// Says anew which logs are read here: whoever owns them may not know, or not believe it much longer.
+    pub(crate) fn announce(&self) {
+        let running: Vec<TenantId> = self.inner.running.lock().iter().copied().collect();
+        for tenants in running.chunks(SAID_AT_ONCE) {
+            let read = ReaderNews::Reads(tenants.to_vec());
+            self.inner.placement.tell_readers(read);
+        }
     }
 
     /// Reads the store's head into the feed: whoever reads it sees whatever was acknowledged before, by whichever node.

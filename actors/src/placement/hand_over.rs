@@ -107,10 +107,12 @@ impl Shared {
         self.session.read().as_ref().map(|session| session.id())
     }
 
-    /// Another node, chosen at random among those that live.
+    /// Another node, chosen at random among those whose hearts beat. If it dies before it has begun, its lease ends with its
+    /// session, and whoever comes next takes the tenant over.
     pub(super) async fn successor(&self) -> Result<Option<NodeSession>, StoreError> {
         let own = self.own_session();
         let mut sessions = self.control.live_sessions().await?;
+        keep_lively(&mut sessions, self.ttl);
         sessions.retain(|session| Some(session.id) != own && session.node != self.node);
         Ok(sessions.choose(&mut (self.random)()).cloned())
     }
@@ -160,8 +162,54 @@ impl Shared {
     }
 }
 
+/// Leaves out sessions that stand only because their time is not over yet: a node that has just died lives, by the database's
+/// clock, until its lease ends. A heart that has missed a beat while another one did not is not trusted with anything new. Only
+/// the database's times are compared with each other.
+fn keep_lively(sessions: &mut Vec<NodeSession>, ttl: Duration) {
+    let Some(latest) = sessions.iter().map(|session| session.expires_at).max() else {
+        return;
+    };
+    let earliest = latest.minus(ttl / 2);
+    sessions.retain(|session| session.expires_at >= earliest);
+}
+
 async fn until_unused(parting: &Parting, until: Instant) {
     while parting.is_used() && Instant::now() < until {
         tokio::time::sleep(LOOK_EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::time::Timestamp;
+
+    use super::*;
+
+    const TTL: Duration = Duration::from_secs(15);
+
+    /// A session whose last heartbeat came so many milliseconds before the latest of all.
+    fn beaten(millis_ago: u64) -> NodeSession {
+        let latest = Timestamp::from_micros(1_700_000_000_000_000);
+        NodeSession {
+            id: format!("00000000-0000-0000-0000-{millis_ago:012}")
+                .parse()
+                .unwrap(),
+            node: format!("node-{millis_ago}"),
+            started_at: Timestamp::default(),
+            expires_at: latest.minus(Duration::from_millis(millis_ago)),
+            leases: 0,
+        }
+    }
+
+    #[test]
+    fn whoever_has_missed_a_heartbeat_is_given_nothing() {
+        // A heart beats three times in the time of a lease.
+        let mut sessions = [0, 4_900, 7_500, 7_501, 14_000].map(beaten).to_vec();
+        keep_lively(&mut sessions, TTL);
+        let nodes: Vec<&str> = sessions.iter().map(|one| one.node.as_str()).collect();
+        assert_eq!(nodes, ["node-0", "node-4900", "node-7500"]);
+        let mut nobody = Vec::new();
+        keep_lively(&mut nobody, TTL);
+        assert!(nobody.is_empty());
     }
 }

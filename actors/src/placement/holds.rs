@@ -139,7 +139,7 @@ impl Hold {
         let (tenant, fence) = (token.tenant, token.fence);
         warn!(tenant.id = %tenant, fence = fence.get(), "{tenant} is held elsewhere under fence {by}: stopping its work here, which had fence {fence}");
         if let Some(shared) = token.shared.upgrade() {
-            shared.void(tenant, fence);
+            shared.void(tenant, fence, by);
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Several nodes on one control plane and one log: who holds what, and what becomes of those who do not any more.
 
+mod hand_over;
 mod lost_news;
 pub(crate) mod stand;
+mod told;
 
 use std::sync::{Arc, atomic::Ordering};
 

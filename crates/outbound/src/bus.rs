@@ -6,6 +6,7 @@
 mod address;
 mod assembly;
 mod backlog;
+mod clock;
 mod frame;
 mod link;
 mod metering;
@@ -16,13 +17,14 @@ mod subscription;
 #[cfg(test)]
 mod tests;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use domain::ids::TenantId;
 use futures_util::future::BoxFuture;
 use tokio::{runtime::Handle, sync::watch, task::AbortHandle};
 
+use frame::Share;
 use link::{Link, Outgoing};
 
 pub use serving::Serving;
@@ -32,6 +34,8 @@ pub use subscription::Subscription;
 pub struct BusOptions {
     /// `nats://` or `tls://`, host and port, with a user and password or a token in it; several with commas between.
     pub url: String,
+    /// A PEM file with the authorities that may sign certificates of servers. Without one they are the public ones.
+    pub authorities: Option<PathBuf>,
     /// What NATS's own tools call this node.
     pub name: String,
     /// What all subjects begin with.
@@ -53,6 +57,8 @@ pub enum Topic {
     Changes,
     /// Nodes that come and go.
     Nodes,
+    /// Which logs are read where.
+    Readers,
     /// How a tenant's log grew.
     Log(TenantId),
 }
@@ -94,6 +100,9 @@ pub enum BusError {
     /// The other node does not understand the request, and did not carry it out.
     #[error("the other node speaks another version")]
     Refused,
+    /// The request did not get there in time to be begun. It was not carried out, and will not be.
+    #[error("the request came too late to be begun")]
+    Late,
     /// The request was carried out, but its answer cannot be brought back.
     #[error("the answer was lost on its way")]
     AnswerLost,
@@ -103,6 +112,14 @@ pub enum BusError {
     /// The URL is of no use.
     #[error("the URL of the bus is of no use: {0}")]
     Address(&'static str),
+    /// The file of authorities is of no use.
+    #[error("the authorities of the bus in {path} cannot be used: {why}", path = path.display())]
+    Authorities {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// TLS cannot be set up.
     #[error("TLS cannot be set up: {0}")]
     Tls(#[source] rustls::Error),
@@ -145,15 +162,43 @@ impl Bus {
         self.inner.link.connections()
     }
 
-    /// Asks a node and waits for its answer. The request is sent at most once.
+    /// Asks a node and waits for its answer. The request is sent at most once, and what has not begun when this answers never
+    /// will: not even if it was held up on its way.
     pub async fn request(
         &self,
         node: &str,
         body: Bytes,
         within: Duration,
     ) -> Result<Bytes, BusError> {
+        self.ask(node, self.inner.link.share, body, within).await
+    }
+
+    /// Like [`Bus::request`], for a tenant: if it asks for much at once, requests of others have room none the less.
+    pub async fn request_for(
+        &self,
+        tenant: TenantId,
+        node: &str,
+        body: Bytes,
+        within: Duration,
+    ) -> Result<Bytes, BusError> {
+        self.ask(node, Share::of(tenant), body, within).await
+    }
+
+    async fn ask(
+        &self,
+        node: &str,
+        share: Share,
+        body: Bytes,
+        within: Duration,
+    ) -> Result<Bytes, BusError> {
         let link = &self.inner.link;
-        let outcome = requests::ask(link, node, body, within).await;
+        let request = requests::Request {
+            node,
+            share,
+            body,
+            within,
+        };
+        let outcome = requests::ask(link, request).await;
         link.metering.request(&outcome);
         outcome
     }
@@ -215,8 +260,10 @@ impl BusError {
             | BusError::TooLarge { .. }
             | BusError::Busy
             | BusError::Refused
+            | BusError::Late
             | BusError::Name(_)
             | BusError::Address(_)
+            | BusError::Authorities { .. }
             | BusError::Tls(_) => true,
         }
     }

@@ -31,6 +31,7 @@ use store::control::SessionId;
 use tokio::{
     sync::{mpsc, oneshot, watch},
     task::JoinHandle,
+    time::Instant,
 };
 
 use super::wire::{self, Answered, Unreadable, WrittenAnswer, WrittenRequest};
@@ -41,6 +42,9 @@ use crate::http::{
 
 /// Requests of other nodes that are worked on at once.
 const IN_FLIGHT_MAX: usize = 4_096;
+/// How long a request may wait for a thread. One that waited longer, because this process was stopped or has far too much to
+/// do, is not begun: its client may have been told already that nothing is known of it.
+const BEGIN_WITHIN: Duration = Duration::from_secs(2);
 /// Bytes of an answer's body, at most. Whatever answers with more is a stream, and needs no owner.
 pub(super) const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
@@ -66,6 +70,7 @@ pub(crate) struct Answering {
 /// One request for a thread.
 struct Job {
     request: Bytes,
+    begin_by: Instant,
     answer: oneshot::Sender<Bytes>,
 }
 
@@ -162,7 +167,11 @@ fn spread(threads: Arc<[mpsc::Sender<Job>]>) -> Handler {
     Arc::new(move |request| {
         let turn = turn.fetch_add(1, Ordering::Relaxed) % threads.len();
         let (answer, answered) = oneshot::channel();
-        let taken = threads[turn].try_send(Job { request, answer });
+        let taken = threads[turn].try_send(Job {
+            request,
+            begin_by: Instant::now() + BEGIN_WITHIN,
+            answer,
+        });
         async move {
             if taken.is_err() {
                 // The thread has ended, or has more to do than the bus brings.
@@ -188,12 +197,15 @@ async fn work(
         return;
     };
     let service = Rc::new(service);
-    while let Some(Job { request, answer }) = jobs.recv().await {
+    while let Some(job) = jobs.recv().await {
         let service = Rc::clone(&service);
         actix_rt::spawn(async move {
-            let written = carry_out(&*service, request).await.write();
+            let written = match Instant::now() <= job.begin_by {
+                true => carry_out(&*service, job.request).await,
+                false => WrittenAnswer::NotHere,
+            };
             // The other node may have stopped waiting.
-            answer.send(written).ok();
+            job.answer.send(written.write()).ok();
         });
     }
 }
@@ -255,4 +267,43 @@ fn request_of(written: WrittenRequest) -> Request {
     head.headers
         .insert(CONTENT_LENGTH, HeaderValue::from(length));
     request
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::web;
+
+    use super::*;
+    use crate::http::carry::tests::{get, server_options};
+
+    /// What becomes of a request that has to be begun by this moment.
+    async fn worked(begin_by: Instant) -> WrittenAnswer {
+        let (sender, jobs) = mpsc::channel(1);
+        let (answer, answered) = oneshot::channel();
+        let request = get("/conflict");
+        let job = Job {
+            request,
+            begin_by,
+            answer,
+        };
+        assert!(sender.try_send(job).is_ok());
+        drop(sender);
+        let (options, _stopper) = server_options();
+        work(jobs, options, |app: &mut ServiceConfig| {
+            app.route("/conflict", web::get().to(HttpResponse::Conflict));
+        })
+        .await;
+        WrittenAnswer::read(answered.await.unwrap()).unwrap()
+    }
+
+    #[actix_web::test]
+    async fn a_request_that_waited_too_long_for_its_thread_is_not_begun() {
+        let now = Instant::now();
+        let answer = worked(now + BEGIN_WITHIN).await;
+        assert!(matches!(answer, WrittenAnswer::Answered(_)), "{answer:?}");
+        assert_eq!(
+            worked(now - Duration::from_millis(1)).await,
+            WrittenAnswer::NotHere
+        );
+    }
 }

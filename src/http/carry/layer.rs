@@ -212,11 +212,13 @@ where
             return Err(unreachable());
         };
         let written = self.written().await?;
-        let asked = bus.request(session, written, self.within);
+        let asked = bus.request_for(self.tenant, session, written, self.within);
         let doubt = || self.engine.forget_place(self.tenant);
         match answered(asked, doubt).await {
             Ok(answer) => self.heard(answer),
-            Err(BusError::NoResponder | BusError::Refused) => Ok(Tried::NotThere(unreachable())),
+            Err(BusError::NoResponder | BusError::Refused | BusError::Late) => {
+                Ok(Tried::NotThere(unreachable()))
+            }
             // Looking further would find nobody: it would only gather requests that wait, and ask the stores for nothing.
             Err(BusError::Disconnected) => Err(unreachable()),
             Err(BusError::Busy) => Err(Problem::new(
@@ -227,9 +229,12 @@ where
                 Err(Problem::new(Code::PayloadTooLarge, error.to_string()))
             }
             Err(BusError::TimedOut | BusError::AnswerLost) => Err(unknown_fate()),
-            Err(error @ (BusError::Name(_) | BusError::Address(_) | BusError::Tls(_))) => {
-                Err(Problem::internal(&error))
-            }
+            Err(
+                error @ (BusError::Name(_)
+                | BusError::Address(_)
+                | BusError::Authorities { .. }
+                | BusError::Tls(_)),
+            ) => Err(Problem::internal(&error)),
         }
     }
 }

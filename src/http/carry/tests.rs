@@ -43,7 +43,7 @@ struct Stand {
     _stopper: Stopper,
 }
 
-fn server_options() -> (ServerOptions, Stopper) {
+pub(super) fn server_options() -> (ServerOptions, Stopper) {
     let (stopper, stopping) = shutdown::stopping();
     let variables = [(
         "TRUNKLINE__SERVER__CORS_ORIGINS".to_owned(),
@@ -64,6 +64,7 @@ async fn bus() -> Bus {
     );
     let options = BusOptions {
         url,
+        authorities: None,
         name: "test".to_owned(),
         prefix: format!("test-{:016x}", rand::random::<u64>()),
         runtime: Handle::current(),
@@ -187,7 +188,7 @@ fn written(method: Method, uri: &str, body: &'static [u8]) -> Bytes {
     .write()
 }
 
-fn get(uri: &str) -> Bytes {
+pub(super) fn get(uri: &str) -> Bytes {
     written(Method::GET, uri, b"")
 }
 

@@ -152,6 +152,35 @@ async fn a_device_moves_to_the_node_that_its_newest_session_reached() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_move_of_a_device_whose_node_cannot_be_told_is_noted_once_and_told_by_the_same_call() {
+    let devices = devices().await;
+    let device = devices.made().await;
+    let other = json!({ "name": "Other", "slug": "other" });
+    let client = &devices.clients[0];
+    client.post("/v1/workspaces", &other).await.ok(201);
+    let mut gateway = devices.connected_at(1, &device).await;
+    let path = format!("/v1/devices/{device}");
+    let move_it = || {
+        let body = json!({ "workspace": "other" });
+        client.call(Method::PATCH, &path).json(&body)
+    };
+    let noted = async || {
+        let path = "/v1/audit-logs?action=device.updated";
+        client.every_page(path).await.len()
+    };
+    devices.cluster.node(0).to_nats.cut();
+    move_it().await.problem(503, "store_unavailable");
+    assert_eq!(noted().await, 1, "it has moved, and that is noted");
+    devices.cluster.node(0).to_nats.mend();
+    until("the node reaches the other one", async || {
+        (move_it().await.status == 200).then_some(())
+    })
+    .await;
+    assert_eq!(gateway.expect("bye").await["reason"], "shutdown");
+    assert_eq!(noted().await, 1, "it is noted once");
+}
+
 /// Connects by MQTT to a node.
 async fn by_mqtt(devices: &Devices, node: usize, level: u8, device: &str) -> Mqtt {
     let connect = Connect::new(level, device, &devices.tenant.key);

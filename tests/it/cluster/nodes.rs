@@ -256,7 +256,7 @@ impl Lines {
             )
             .with(
                 "TRUNKLINE__POSTGRES__STATEMENT_TIMEOUT_MS",
-                LEASE.as_millis().to_string(),
+                (LEASE * 2 / 3).as_millis().to_string(),
             )
             .with("TRUNKLINE__REGIONS__ENABLED", "AU")
             .with("TRUNKLINE__MQTT__PORT", "0")

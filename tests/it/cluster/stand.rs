@@ -140,9 +140,9 @@ impl Stand {
         eprintln!("{what}: other nodes had every tenant after {took:.2?} (lease {LEASE:?})");
     }
 
-    /// Lets the lease time pass, and a little more. What is looked at is what happens then, not how long it takes.
-    pub(super) async fn outlast_the_lease(&self) {
-        sleep(LEASE + LEASE / 2).await;
+    /// Lets this much time pass. What is looked at is what happens then, not how long it takes.
+    pub(super) async fn outlast(&self, time: Duration) {
+        sleep(time).await;
     }
 
     /// Prints how long the tenant that waited longest had to wait after a moment.

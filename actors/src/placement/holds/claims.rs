@@ -167,9 +167,16 @@ impl Shared {
 
     /// Gives the lease back.
     pub(in crate::placement) async fn release(&self, tenant: TenantId, parting: Parting) {
+        let fence = parting.fence;
+        self.release_above(tenant, parting, fence).await;
+    }
+
+    /// Gives the lease back; if it is ours still, its next fence is higher than this one.
+    async fn release_above(&self, tenant: TenantId, parting: Parting, above: Fence) {
         let key = LeaseKey::Tenant(tenant);
         let (session, fence) = (parting.session.id(), parting.fence);
-        match self.control.release(session, &key, fence).await {
+        let released = self.control.release_above(session, &key, fence, above);
+        match released.await {
             Ok(_was_ours) => debug!(tenant.id = %tenant, "{tenant} was released"),
             Err(error) => {
                 self.doubtful.lock().insert(tenant);
@@ -189,8 +196,8 @@ impl Shared {
         }
     }
 
-    /// Somebody else holds the tenant, whatever our session says.
-    pub(super) fn void(self: &Arc<Self>, tenant: TenantId, fence: Fence) {
+    /// Somebody else holds the tenant under the fence `by`, whatever our session says.
+    pub(super) fn void(self: &Arc<Self>, tenant: TenantId, fence: Fence, by: Fence) {
         metrics::counter!("lease_losses_total").increment(1);
         let parting = self.holds.part(tenant, Some(fence), false);
         if let Some(household) = self.household() {
@@ -198,9 +205,10 @@ impl Shared {
         }
         if let Some(parting) = parting {
             let shared = Arc::clone(self);
-            // If the control plane still has us for the owner, the next claim must bring a higher fence.
+            // If the control plane still has us for the owner, it is older than the log, as after a restore: then the next claim
+            // must bring a higher fence than the log has seen, and not only a higher one than ours.
             self.runtime
-                .spawn(async move { shared.release(tenant, parting).await });
+                .spawn(async move { shared.release_above(tenant, parting, by).await });
         }
     }
 }

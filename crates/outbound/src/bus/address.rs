@@ -2,10 +2,14 @@
 //!
 //! Connects to nothing. What is secret in a URL leaves it here: addresses appear in logs.
 
-use std::{io, sync::Arc};
+use std::{fmt, io, path::Path, sync::Arc};
 
 use async_nats::{ConnectOptions, ServerAddr};
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use url::Url;
 
 use super::BusError;
@@ -46,8 +50,8 @@ impl Address {
         Ok(Address { servers, login })
     }
 
-    /// Options that log in and that trust what public authorities sign.
-    pub(super) fn options(&self) -> Result<ConnectOptions, BusError> {
+    /// Options that log in, and that trust what the authorities in a PEM file sign, or public ones if there is no file.
+    pub(super) fn options(&self, authorities: Option<&Path>) -> Result<ConnectOptions, BusError> {
         let options = match &self.login {
             Login::Nobody => ConnectOptions::new(),
             Login::Token(token) => ConnectOptions::with_token(token.clone()),
@@ -55,7 +59,7 @@ impl Address {
                 ConnectOptions::with_user_and_password(name.clone(), password.clone())
             }
         };
-        Ok(options.tls_client_config(tls()?))
+        Ok(options.tls_client_config(tls(authorities)?))
     }
 }
 
@@ -97,9 +101,12 @@ fn decoded(text: &str) -> Result<String, BusError> {
     String::from_utf8(bytes).map_err(|_not_text| wrong())
 }
 
-fn tls() -> Result<ClientConfig, BusError> {
-    let roots = RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+fn tls(authorities: Option<&Path>) -> Result<ClientConfig, BusError> {
+    let roots = match authorities {
+        Some(path) => roots_in(path)?,
+        None => RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        },
     };
     let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
@@ -107,6 +114,23 @@ fn tls() -> Result<ClientConfig, BusError> {
         .with_root_certificates(roots)
         .with_no_client_auth();
     Ok(config)
+}
+
+fn roots_in(path: &Path) -> Result<RootCertStore, BusError> {
+    let unusable = |why: &dyn fmt::Display| BusError::Authorities {
+        path: path.to_owned(),
+        why: why.to_string(),
+    };
+    let mut roots = RootCertStore::empty();
+    let certificates = CertificateDer::pem_file_iter(path).map_err(|error| unusable(&error))?;
+    for certificate in certificates {
+        let certificate = certificate.map_err(|error| unusable(&error))?;
+        roots.add(certificate).map_err(|error| unusable(&error))?;
+    }
+    if roots.is_empty() {
+        return Err(unusable(&"it holds no certificate"));
+    }
+    Ok(roots)
 }
 
 #[cfg(test)]
@@ -155,5 +179,21 @@ mod tests {
             };
             assert!(!error.to_string().contains("zz"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_file_without_authorities_is_refused_by_its_name() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let address = Address::parse("tls://bus").unwrap();
+        let path = file.path();
+        for text in ["", "no certificate"] {
+            std::fs::write(path, text).unwrap();
+            let error = address.options(Some(path)).map(drop).unwrap_err();
+            let said = error.to_string();
+            assert!(said.contains(path.to_str().unwrap()), "{said}");
+            assert!(said.contains("holds no certificate"), "{said}");
+        }
+        let error = address.options(Some(Path::new("/nowhere.pem"))).map(drop);
+        assert!(error.unwrap_err().to_string().contains("/nowhere.pem"));
     }
 }

@@ -1,4 +1,4 @@
-//! Puts messages together from their pieces: bounded in number, in bytes and in time.
+//! Puts messages together from their pieces: bounded in number, in bytes and in time, for all and for each share.
 //!
 //! Pure: the time comes in as an argument. Pieces of one message come in order, because one connection sent them and
 //! another one brought them; a message whose pieces do not is given up.
@@ -8,21 +8,32 @@ use std::{collections::HashMap, hash::Hash, time::Duration};
 use bytes::{Bytes, BytesMut};
 use tokio::time::Instant;
 
-use super::frame::{MESSAGE_BYTES_MAX, Piece};
+use super::frame::{MESSAGE_BYTES_MAX, Piece, Share};
 
 /// Half assembled messages, at most.
 const MESSAGES_MAX: usize = 256;
 /// Bytes that half assembled messages may grow to, all together.
 const BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
+/// The part of all this that one share may have, so that whoever sends much of it leaves room for others. Any one message
+/// fits into it.
+const SHARES: usize = 4;
 /// How long the pieces of one message may take.
 const WITHIN: Duration = Duration::from_secs(30);
 
 /// See the module.
 pub(super) struct Assembly<K> {
     halves: HashMap<K, Half>,
-    /// What all halves will have when they are whole.
-    bytes: usize,
+    /// What they take up together.
+    used: Used,
+    by_share: HashMap<Share, Used>,
     limits: Limits,
+}
+
+/// How many messages there are, and how many bytes these will have when they are whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Used {
+    messages: usize,
+    bytes: usize,
 }
 
 /// What an assembly may hold.
@@ -47,6 +58,7 @@ pub(super) enum Added {
 }
 
 struct Half {
+    share: Share,
     buffer: BytesMut,
     total: usize,
     expires_at: Instant,
@@ -67,7 +79,8 @@ impl<K: Eq + Hash + Clone> Assembly<K> {
     pub(super) fn new(limits: Limits) -> Assembly<K> {
         Assembly {
             halves: HashMap::new(),
-            bytes: 0,
+            used: Used::default(),
+            by_share: HashMap::new(),
             limits,
         }
     }
@@ -126,18 +139,17 @@ impl<K: Eq + Hash + Clone> Assembly<K> {
         if piece.total > MESSAGE_BYTES_MAX {
             return Added::Lost;
         }
-        if self.halves.len() >= self.limits.messages_max
-            || self.bytes + piece.total > self.limits.bytes_max
-        {
+        if !self.has_room(piece) {
             self.sweep(now);
         }
-        if self.halves.len() >= self.limits.messages_max
-            || self.bytes + piece.total > self.limits.bytes_max
-        {
+        if !self.has_room(piece) {
             return Added::Full;
         }
-        self.bytes += piece.total;
+        self.used.add(piece.total);
+        let of_share = self.by_share.entry(piece.share).or_default();
+        of_share.add(piece.total);
         let half = Half {
+            share: piece.share,
             // Memory follows what came, not what was announced.
             buffer: BytesMut::from(&*piece.body),
             total: piece.total,
@@ -149,20 +161,67 @@ impl<K: Eq + Hash + Clone> Assembly<K> {
 
     fn forget(&mut self, key: &K) -> Option<Half> {
         let half = self.halves.remove(key)?;
-        self.bytes -= half.total;
+        self.used.take(half.total);
+        if let Some(of_share) = self.by_share.get_mut(&half.share) {
+            of_share.take(half.total);
+            if of_share.messages == 0 {
+                self.by_share.remove(&half.share);
+            }
+        }
         Some(half)
+    }
+
+    fn has_room(&self, piece: &Piece) -> bool {
+        let of_share = self.by_share.get(&piece.share).copied();
+        self.used.has_room(piece.total, self.limits)
+            && of_share
+                .unwrap_or_default()
+                .has_room(piece.total, self.limits.of_share())
+    }
+}
+
+impl Used {
+    fn has_room(self, bytes: usize, limits: Limits) -> bool {
+        self.messages < limits.messages_max && self.bytes + bytes <= limits.bytes_max
+    }
+
+    fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+
+    fn take(&mut self, bytes: usize) {
+        self.messages -= 1;
+        self.bytes -= bytes;
+    }
+}
+
+impl Limits {
+    fn of_share(self) -> Limits {
+        Limits {
+            messages_max: self.messages_max.div_ceil(SHARES),
+            bytes_max: self.bytes_max / SHARES,
+            within: self.within,
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bus::frame::Kind;
+    use crate::bus::{clock::Moment, frame::Kind};
 
+    /// A piece of a share of its own.
     fn piece(offset: usize, total: usize, body: &'static [u8]) -> Piece {
+        piece_of(Share::fresh(), offset, total, body)
+    }
+
+    fn piece_of(share: Share, offset: usize, total: usize, body: &'static [u8]) -> Piece {
         Piece {
             kind: Kind::Request,
             within: Duration::ZERO,
+            moment: Moment::from_micros(0),
+            share,
             offset,
             total,
             body: Bytes::from_static(body),
@@ -170,9 +229,13 @@ mod tests {
     }
 
     fn small() -> Assembly<u8> {
+        sized(2, 40)
+    }
+
+    fn sized(messages_max: usize, bytes_max: usize) -> Assembly<u8> {
         Assembly::new(Limits {
-            messages_max: 2,
-            bytes_max: 10,
+            messages_max,
+            bytes_max,
             within: Duration::from_secs(1),
         })
     }
@@ -190,7 +253,8 @@ mod tests {
             assembly.add(&2, piece(2, 3, b"z"), now),
             Added::Whole(Bytes::from_static(b"xyz"))
         );
-        assert_eq!(assembly.bytes, 0);
+        assert_eq!(assembly.used, Used::default());
+        assert!(assembly.by_share.is_empty());
         assert!(assembly.next_expiry().is_none());
     }
 
@@ -201,31 +265,61 @@ mod tests {
         assert_eq!(assembly.add(&1, piece(0, 6, b"ab"), now), Added::Half);
         assert_eq!(assembly.add(&1, piece(4, 6, b"ef"), now), Added::Lost);
         assert_eq!(assembly.add(&1, piece(2, 6, b"cd"), now), Added::Lost);
-        assert_eq!(assembly.bytes, 0);
+        assert_eq!(assembly.used, Used::default());
+        assert!(assembly.by_share.is_empty());
     }
 
     #[tokio::test(start_paused = true)]
     async fn there_is_room_for_so_many_messages_and_bytes() {
-        let (mut assembly, now) = (small(), Instant::now());
-        assert_eq!(assembly.add(&1, piece(0, 6, b"a"), now), Added::Half);
-        assert_eq!(assembly.add(&2, piece(0, 5, b"a"), now), Added::Full);
-        assert_eq!(assembly.add(&2, piece(0, 4, b"a"), now), Added::Half);
-        assert_eq!(assembly.add(&3, piece(0, 2, b"a"), now), Added::Full);
-        assembly.give_up(&1);
-        assert_eq!(assembly.add(&3, piece(0, 2, b"a"), now), Added::Half);
+        let (mut assembly, now) = (sized(5, 40), Instant::now());
+        for key in 0..4 {
+            assert_eq!(assembly.add(&key, piece(0, 9, b"a"), now), Added::Half);
+        }
+        assert_eq!(assembly.add(&4, piece(0, 5, b"a"), now), Added::Full);
+        assert_eq!(assembly.add(&4, piece(0, 4, b"a"), now), Added::Half);
+        assembly.give_up(&0);
+        assert_eq!(assembly.add(&5, piece(0, 2, b"a"), now), Added::Half);
+        assert_eq!(assembly.add(&6, piece(0, 2, b"a"), now), Added::Full);
         // What is whole needs no room.
         assert!(matches!(
-            assembly.add(&4, piece(0, 1, b"a"), now),
+            assembly.add(&6, piece(0, 1, b"a"), now),
             Added::Whole(_)
         ));
     }
 
     #[tokio::test(start_paused = true)]
+    async fn whoever_fills_its_share_leaves_room_for_others() {
+        let (mut assembly, now) = (sized(8, 40), Instant::now());
+        let (greedy, other) = (Share::fresh(), Share::fresh());
+        let long = |share| piece_of(share, 0, 10, b"a");
+        assert_eq!(assembly.add(&1, long(greedy), now), Added::Half);
+        let short = piece_of(greedy, 0, 2, b"a");
+        assert_eq!(assembly.add(&2, short.clone(), now), Added::Full);
+        assert_eq!(assembly.add(&3, long(other), now), Added::Half);
+        assembly.give_up(&1);
+        // Nor may it have too many that are short.
+        assert_eq!(assembly.add(&4, short.clone(), now), Added::Half);
+        assert_eq!(assembly.add(&5, short.clone(), now), Added::Half);
+        assert_eq!(assembly.add(&6, short.clone(), now), Added::Full);
+        // What took too long counts no more.
+        let late = now + Duration::from_secs(1);
+        assert_eq!(assembly.add(&6, short, late), Added::Half);
+    }
+
+    #[test]
+    fn any_message_fits_into_a_share() {
+        let share = Limits::default().of_share();
+        assert!(share.bytes_max >= MESSAGE_BYTES_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_message_that_takes_too_long_makes_room() {
         let (mut assembly, start) = (small(), Instant::now());
-        assert_eq!(assembly.add(&1, piece(0, 9, b"a"), start), Added::Half);
+        let share = Share::fresh();
+        let long = || piece_of(share, 0, 9, b"a");
+        assert_eq!(assembly.add(&1, long(), start), Added::Half);
         let late = assembly.next_expiry().unwrap();
-        assert_eq!(assembly.add(&2, piece(0, 9, b"a"), late), Added::Half);
+        assert_eq!(assembly.add(&2, long(), late), Added::Half);
         assert_eq!(assembly.add(&1, piece(1, 9, b"a"), late), Added::Lost);
         assert_eq!(assembly.sweep(late), 0);
         assert_eq!(assembly.sweep(late + Duration::from_secs(1)), 1);

@@ -10,20 +10,22 @@ use std::{
     time::Duration,
 };
 
-use async_nats::{Client, ConnectOptions, Event, Subject, connection::State};
+use async_nats::{Client, ConnectOptions, Event, Server, Subject, connection::State};
 use bytes::Bytes;
 use futures_util::FutureExt as _;
+use parking_lot::Mutex;
 use tokio::{
     sync::{Notify, watch},
     task::{AbortHandle, JoinHandle},
-    time::timeout,
+    time::{Instant, timeout},
 };
 
 use super::{
     BusError, BusOptions, Connection, Topic,
     address::Address,
     backlog::{self, Backlog, Weigh},
-    frame::{Kind, bare},
+    clock::{Clock, Clocks},
+    frame::{self, Kind, Share},
     metering::{Dropped, Metering},
     requests::{self, Asked},
 };
@@ -54,6 +56,12 @@ pub(super) struct Link {
     pub(super) asked: Asked,
     pub(super) metering: Arc<Metering>,
     pub(super) runtime: tokio::runtime::Handle,
+    /// Read out in everything that this node answers.
+    pub(super) clock: Clock,
+    pub(super) clocks: Clocks,
+    /// For what this node asks on nobody's behalf.
+    pub(super) share: Share,
+    trouble: Arc<Trouble>,
     prefix: String,
     /// What the subjects of answers to this process begin with.
     inbox: String,
@@ -75,6 +83,32 @@ impl Weigh for Outgoing {
     }
 }
 
+/// Why there is no connection. Said once, not at each try.
+#[derive(Default)]
+struct Trouble {
+    told: Mutex<Option<String>>,
+}
+
+impl Trouble {
+    /// Says what is new of why servers cannot be reached.
+    fn note(&self, servers: &[Server]) {
+        let reasons = servers.iter().filter_map(|server| {
+            let reason = server.last_error.as_ref()?;
+            Some(format!("{}: {reason}", server.addr.as_url_str()))
+        });
+        let reasons = reasons.collect::<Vec<_>>().join("; ");
+        let mut told = self.told.lock();
+        if !reasons.is_empty() && told.as_ref() != Some(&reasons) {
+            tracing::warn!("the bus cannot be reached: {reasons}");
+            *told = Some(reasons);
+        }
+    }
+
+    fn is_over(&self) {
+        *self.told.lock() = None;
+    }
+}
+
 /// Starts everything. The tasks go on until they are aborted.
 pub(super) fn start(options: BusOptions) -> Result<(Arc<Link>, Vec<AbortHandle>), BusError> {
     if !is_name(&options.prefix) {
@@ -83,7 +117,9 @@ pub(super) fn start(options: BusOptions) -> Result<(Arc<Link>, Vec<AbortHandle>)
     let address = Address::parse(&options.url)?;
     let metering = Arc::new(Metering::default());
     let noticed = Arc::new(Notify::new());
-    let connecting = tuned(address.options()?, &metering, &noticed)
+    let trouble = Arc::new(Trouble::default());
+    let authorities = options.authorities.as_deref();
+    let connecting = tuned(address.options(authorities)?, &metering, &noticed, &trouble)
         .name(&options.name)
         .connect(address.servers);
     // The client starts tasks of its own.
@@ -96,6 +132,10 @@ pub(super) fn start(options: BusOptions) -> Result<(Arc<Link>, Vec<AbortHandle>)
         client,
         asked: Asked::default(),
         metering,
+        clock: Clock::begin(Instant::now()),
+        clocks: Clocks::default(),
+        share: Share::fresh(),
+        trouble,
         inbox: format!("{}.answers.{:032x}", options.prefix, rand::random::<u128>()),
         prefix: options.prefix,
         outbox: Backlog::new(OUTBOX),
@@ -117,9 +157,16 @@ fn tuned(
     options: ConnectOptions,
     metering: &Arc<Metering>,
     noticed: &Arc<Notify>,
+    trouble: &Arc<Trouble>,
 ) -> ConnectOptions {
     let (metering, noticed) = (Arc::clone(metering), Arc::clone(noticed));
+    let trouble = Arc::clone(trouble);
     options
+        // Chooses nothing. It is the one place where the client tells why the tries before have failed.
+        .reconnect_to_server_callback(move |servers, _| {
+            trouble.note(&servers);
+            std::future::ready(None)
+        })
         .retry_on_initial_connect()
         .max_reconnects(None)
         .connection_timeout(CONNECT_WITHIN)
@@ -188,6 +235,7 @@ impl Link {
         match topic {
             Topic::Changes => format!("{prefix}.changes").into(),
             Topic::Nodes => format!("{prefix}.nodes").into(),
+            Topic::Readers => format!("{prefix}.readers").into(),
             Topic::Log(tenant) => format!("{prefix}.log.{tenant}").into(),
         }
     }
@@ -202,6 +250,17 @@ impl Link {
         format!("{}.*", self.inbox).into()
     }
 
+    /// A message of this node's without a body.
+    pub(super) fn bare(&self, kind: Kind) -> Bytes {
+        frame::bare(kind, self.clock.read(Instant::now()))
+    }
+
+    /// Why there was no connection when one was tried last.
+    #[cfg(test)]
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.told.lock().clone()
+    }
+
     /// Leaves a message to be published. Never waits.
     pub(super) fn send(&self, message: Outgoing) {
         let dropped = self.outbox.push(message);
@@ -214,7 +273,7 @@ impl Link {
         let echo = self.asked.begin();
         self.send(Outgoing {
             subject: self.answer_subject(echo.token()),
-            body: bare(Kind::Answer),
+            body: self.bare(Kind::Answer),
         });
         matches!(timeout(within, echo.answer()).await, Ok(Ok(_)))
     }
@@ -251,7 +310,10 @@ impl Link {
             (Connection::Up(_), Connection::Away) => {
                 tracing::warn!("the connection to the bus is lost: trying again");
             }
-            (Connection::Away, Connection::Up(_)) => tracing::info!("connected to the bus"),
+            (Connection::Away, Connection::Up(_)) => {
+                self.trouble.is_over();
+                tracing::info!("connected to the bus");
+            }
             (Connection::Away, Connection::Away) | (Connection::Up(_), Connection::Up(_)) => {}
         }
     }

@@ -33,7 +33,7 @@ struct Handles {
 }
 
 /// The values of the label `outcome`; [`place`] knows the order.
-const OUTCOMES: [&str; 8] = [
+const OUTCOMES: [&str; 9] = [
     "answered",
     "no_responder",
     "timed_out",
@@ -42,6 +42,7 @@ const OUTCOMES: [&str; 8] = [
     "busy",
     "refused",
     "answer_lost",
+    "late",
 ];
 
 impl Metering {
@@ -82,7 +83,13 @@ fn place(outcome: &Result<Bytes, BusError>) -> usize {
         Err(BusError::Disconnected) => 3,
         Err(BusError::TooLarge { .. } | BusError::Name(_)) => 4,
         Err(BusError::Busy) => 5,
-        Err(BusError::Refused | BusError::Address(_) | BusError::Tls(_)) => 6,
+        Err(
+            BusError::Refused
+            | BusError::Address(_)
+            | BusError::Authorities { .. }
+            | BusError::Tls(_),
+        ) => 6,
         Err(BusError::AnswerLost) => 7,
+        Err(BusError::Late) => 8,
     }
 }

@@ -1,6 +1,8 @@
 //! The asking side: sends a request in pieces, and brings the waiting together with the answer.
 //!
-//! The client of NATS could wait for answers by itself, but it never forgets those that do not come.
+//! The client of NATS could wait for answers by itself, but it never forgets those that do not come. What it was given while
+//! there was no connection it keeps and sends later, and a server keeps what a node does not read: so a request says by when it
+//! has to be begun, and whoever asks waits at least until then before it says that no answer came.
 
 use std::{
     collections::HashMap,
@@ -17,30 +19,59 @@ use futures_util::StreamExt as _;
 use parking_lot::Mutex;
 use tokio::{
     sync::{Semaphore, oneshot},
-    time::{Instant, sleep, timeout, timeout_at},
+    time::{Instant, sleep, sleep_until, timeout, timeout_at},
 };
 
 use super::{
     BusError, Connection,
     assembly::{Added, Assembly, Limits},
-    frame::{self, Kind, Piece, bare},
+    clock::Moment,
+    frame::{self, Kind, MESSAGE_BYTES_MAX, Piece, Share, Stamp, Unreadable},
     link::Link,
     metering::Dropped,
 };
 
 /// How often a node that has not answered yet is asked whether it is there.
 const PROBE_EVERY: Duration = Duration::from_secs(1);
+/// How long a request may be on its way, and for how many bytes of it there is another second.
+pub(super) const WAY_MAX: Duration = Duration::from_secs(2);
+const WAY_BYTES_PER_SECOND: usize = 4 * 1024 * 1024;
 /// Requests that wait for an answer, at most.
 const IN_FLIGHT_MAX: usize = 4_096;
 
 type Outcome = Result<Bytes, BusError>;
 
+/// What a node is asked.
+pub(super) struct Request<'a> {
+    pub(super) node: &'a str,
+    /// On whose account.
+    pub(super) share: Share,
+    pub(super) body: Bytes,
+    /// How long the answer is waited for.
+    pub(super) within: Duration,
+}
+
 /// Requests that wait for their answers.
 pub(super) struct Asked {
     next: AtomicU64,
-    waiting: Mutex<HashMap<u64, oneshot::Sender<Outcome>>>,
+    waiting: Mutex<HashMap<u64, Waiter>>,
     halves: Mutex<Assembly<u64>>,
     slots: Semaphore,
+}
+
+/// Where an answer goes.
+struct Waiter {
+    answer: oneshot::Sender<Outcome>,
+    from: Answerer,
+}
+
+/// Whose answer it is.
+#[derive(Clone)]
+enum Answerer {
+    /// This process's own: it only wants to know that it comes.
+    Itself,
+    /// A node's, on this account.
+    Node(Arc<str>, Share),
 }
 
 /// One that waits; it is forgotten when this is dropped.
@@ -62,11 +93,20 @@ impl Default for Asked {
 }
 
 impl Asked {
-    /// Begins to wait for the answer to a request that is about to be sent.
+    /// Begins to wait for something that this process is about to send to itself.
     pub(super) fn begin(&self) -> Waiting<'_> {
+        self.begin_from(Answerer::Itself)
+    }
+
+    /// Begins to wait for the answer to a request that is about to be sent.
+    fn begin_from(&self, from: Answerer) -> Waiting<'_> {
         let token = self.next.fetch_add(1, Ordering::Relaxed);
-        let (sender, answer) = oneshot::channel();
-        self.waiting.lock().insert(token, sender);
+        let (answer_sender, answer) = oneshot::channel();
+        let waiter = Waiter {
+            answer: answer_sender,
+            from,
+        };
+        self.waiting.lock().insert(token, waiter);
         Waiting {
             asked: self,
             token,
@@ -75,9 +115,9 @@ impl Asked {
     }
 
     fn end(&self, token: u64, outcome: Outcome) {
-        if let Some(sender) = self.waiting.lock().remove(&token) {
+        if let Some(waiter) = self.waiting.lock().remove(&token) {
             // Whoever has stopped waiting does not want it.
-            sender.send(outcome).ok();
+            waiter.answer.send(outcome).ok();
         }
     }
 }
@@ -101,9 +141,12 @@ impl Drop for Waiting<'_> {
 }
 
 /// Sends a request and waits for its answer.
-pub(super) async fn ask(link: &Link, node: &str, body: Bytes, within: Duration) -> Outcome {
-    let subject = link.node_subject(node)?;
-    let deadline = Instant::now() + within;
+pub(super) async fn ask(link: &Link, request: Request<'_>) -> Outcome {
+    let subject = link.node_subject(request.node)?;
+    let bytes = request.body.len();
+    let too_large = || BusError::TooLarge { bytes };
+    let deadline = Instant::now() + request.within;
+    let begin_by = (Instant::now() + way_max(bytes)).min(deadline);
     let mut connections = link.connections();
     let connection = *connections.borrow_and_update();
     if connection == Connection::Away {
@@ -114,16 +157,29 @@ pub(super) async fn ask(link: &Link, node: &str, body: Bytes, within: Duration) 
         .slots
         .try_acquire()
         .map_err(|_none_left| BusError::Busy)?;
-    let bytes = body.len();
-    let too_large = || BusError::TooLarge { bytes };
-    let pieces = frame::pieces(Kind::Request, within, body, link.client.max_payload());
-    let waiting = link.asked.begin();
+    if bytes > MESSAGE_BYTES_MAX {
+        return Err(too_large());
+    }
+    let node: Arc<str> = request.node.into();
+    let moment = tokio::select! {
+        moment = moment_there(link, &node, begin_by) => moment?,
+        _ = connections.wait_for(|now| *now != connection) => return Err(BusError::Disconnected),
+    };
+    let stamp = Stamp {
+        kind: Kind::Request,
+        within: deadline.saturating_duration_since(Instant::now()),
+        moment,
+        share: request.share,
+    };
+    let pieces = frame::pieces(stamp, request.body, link.client.max_payload());
+    let from = Answerer::Node(Arc::clone(&node), request.share);
+    let waiting = link.asked.begin_from(from);
     let reply = link.answer_subject(waiting.token());
     for piece in pieces.ok_or_else(too_large)? {
         let sending = link
             .client
             .publish_with_reply(subject.clone(), reply.clone(), piece);
-        match timeout_at(deadline, sending).await {
+        match timeout_at(begin_by, sending).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) if error.kind() == PublishErrorKind::MaxPayloadExceeded => {
                 return Err(too_large());
@@ -133,32 +189,59 @@ pub(super) async fn ask(link: &Link, node: &str, body: Bytes, within: Duration) 
         }
     }
     // What is answered while there is no connection is lost: then there is nothing to wait for.
-    let cut_off = connections.wait_for(|now| *now != connection);
+    let nobody_answers = async {
+        tokio::select! {
+            _ = connections.wait_for(|now| *now != connection) => {}
+            () = until_gone(link, &node) => {}
+        }
+        // But the request may be somewhere on its way still: whoever hears that no answer came must not see it begun later.
+        sleep_until(begin_by).await;
+    };
     tokio::select! {
         answer = timeout_at(deadline, waiting.answer()) => answer.unwrap_or(Err(BusError::TimedOut)),
-        _ = cut_off => Err(BusError::TimedOut),
-        () = until_gone(link, node) => Err(BusError::TimedOut),
+        () = nobody_answers => Err(BusError::TimedOut),
     }
 }
 
+/// How long a request of so many bytes may be on its way.
+fn way_max(bytes: usize) -> Duration {
+    let seconds = bytes / WAY_BYTES_PER_SECOND;
+    WAY_MAX + Duration::from_secs(u64::try_from(seconds).unwrap_or(u64::MAX))
+}
+
+/// What the node's clock shows at `begin_by` at the earliest. A node that was not heard of lately is asked first.
+async fn moment_there(link: &Link, node: &Arc<str>, begin_by: Instant) -> Result<Moment, BusError> {
+    let known = || link.clocks.at(node, begin_by, Instant::now());
+    if let Some(moment) = known() {
+        return Ok(moment);
+    }
+    match timeout_at(begin_by, probe(link, node)).await {
+        Ok(answered) => answered?,
+        Err(_elapsed) => return Err(BusError::Late),
+    }
+    known().ok_or(BusError::Late)
+}
+
 /// Waits until nobody is there any more who could answer: a node that was killed answers nothing, however long one waits.
-async fn until_gone(link: &Link, node: &str) {
+async fn until_gone(link: &Link, node: &Arc<str>) {
     loop {
         sleep(PROBE_EVERY).await;
-        let (subject, probe) = (link.alive_subject(node), link.asked.begin());
-        let reply = link.answer_subject(probe.token());
-        let probed = async {
-            let sent = link
-                .client
-                .publish_with_reply(subject, reply, bare(Kind::Request));
-            match sent.await {
-                Ok(()) => probe.answer().await,
-                Err(_closed) => Err(BusError::Disconnected),
-            }
-        };
-        if let Ok(Err(BusError::NoResponder)) = timeout(PROBE_EVERY, probed).await {
+        let probed = timeout(PROBE_EVERY, probe(link, node)).await;
+        if let Ok(Err(BusError::NoResponder)) = probed {
             return;
         }
+    }
+}
+
+/// Asks a node whether it is there, and hears what its clock shows.
+async fn probe(link: &Link, node: &Arc<str>) -> Result<(), BusError> {
+    let from = Answerer::Node(Arc::clone(node), link.share);
+    let (subject, probe) = (link.alive_subject(node), link.asked.begin_from(from));
+    let reply = link.answer_subject(probe.token());
+    let body = link.bare(Kind::Request);
+    match link.client.publish_with_reply(subject, reply, body).await {
+        Ok(()) => probe.answer().await.map(drop),
+        Err(_closed) => Err(BusError::Disconnected),
     }
 }
 
@@ -184,19 +267,26 @@ fn take(link: &Link, message: Message) {
         return;
     };
     let asked = &link.asked;
-    // Nobody waits any more: the pieces would only take up room.
-    if !asked.waiting.lock().contains_key(&token) {
-        return;
-    }
+    let from = asked.waiting.lock().get(&token).map(|w| w.from.clone());
+    // If nobody waits any more, the pieces would only take up room.
+    let Some(from) = from else { return };
     if message.status == Some(StatusCode::NO_RESPONDERS) {
         asked.end(token, Err(BusError::NoResponder));
         return;
     }
-    let Ok(piece) = Piece::parse(message.payload) else {
-        link.metering.dropped(Dropped::Unreadable, 1);
-        asked.end(token, Err(BusError::AnswerLost));
-        return;
+    let mut piece = match Piece::parse(message.payload) {
+        Ok(piece) => piece,
+        // A node that speaks another version has not understood what it was asked either.
+        Err(Unreadable::OtherVersion) => return asked.end(token, Err(BusError::Refused)),
+        Err(Unreadable::Malformed) => {
+            link.metering.dropped(Dropped::Unreadable, 1);
+            return asked.end(token, Err(BusError::AnswerLost));
+        }
     };
+    if let Answerer::Node(node, share) = from {
+        link.clocks.hear(&node, piece.moment, Instant::now());
+        piece.share = share;
+    }
     match piece.kind {
         Kind::Answer => {
             let added = asked.halves.lock().add(&token, piece, Instant::now());
@@ -209,6 +299,7 @@ fn take(link: &Link, message: Message) {
         Kind::Leaving => asked.end(token, Err(BusError::NoResponder)),
         Kind::Busy => asked.end(token, Err(BusError::Busy)),
         Kind::Refused => asked.end(token, Err(BusError::Refused)),
+        Kind::Late => asked.end(token, Err(BusError::Late)),
         Kind::Request | Kind::Unspeakable => asked.end(token, Err(BusError::AnswerLost)),
     }
 }

@@ -1,6 +1,7 @@
 //! The answering side: puts requests together, hands them to the handler, and sends the answers.
 //!
-//! Decides only how many may be in flight, and that a handler ends when whoever asks has stopped waiting.
+//! Decides only how many may be in flight, that nothing is begun which came too late, and that a handler ends when whoever asks
+//! has stopped waiting.
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -16,7 +17,8 @@ use tokio::{
 use super::{
     BusError, Handler,
     assembly::{Added, Assembly, Limits},
-    frame::{self, Kind, Piece, Unreadable, bare},
+    clock::Moment,
+    frame::{self, Kind, Piece, Stamp, Unreadable},
     link::{Link, Outgoing},
     metering::Dropped,
 };
@@ -75,10 +77,18 @@ pub(super) fn start(
     };
     let (serving_link, stopped) = (Arc::clone(link), Arc::clone(&stop));
     let task = link.runtime.spawn(async move {
+        // Before the node can be asked: whoever asks it first wants to know what its clock shows.
+        let probes = match serving_link.client.subscribe(alive).await {
+            Ok(probes) => probes,
+            Err(error) => {
+                tracing::error!("probes on the bus cannot be heard: {error}");
+                return;
+            }
+        };
         // Whoever waits for an answer is told that there is somebody, until all are answered.
         tokio::select! {
             () = server.run(subject, subscribed, &stopped) => {}
-            () = answer_probes(&serving_link, alive) => {}
+            () = answer_probes(&serving_link, probes) => {}
         }
     });
     let serving = Serving {
@@ -188,8 +198,10 @@ impl Server {
         if self.stage == Stage::Leaving {
             return self.tell(reply, Kind::Leaving);
         }
-        let within = piece.within.min(WITHIN_MAX);
+        let (within, begin_by) = (piece.within.min(WITHIN_MAX), piece.moment);
         match self.halves.add(&reply.to_string(), piece, Instant::now()) {
+            // Whoever asked may have told its client already that nothing came of it.
+            Added::Whole(_) if self.is_past(begin_by) => self.tell(reply, Kind::Late),
             Added::Whole(body) => match Arc::clone(&self.slots).try_acquire_owned() {
                 Ok(slot) => self.carry_out(reply, body, within, slot),
                 Err(_none_left) => self.tell(reply, Kind::Busy),
@@ -216,40 +228,41 @@ impl Server {
         });
     }
 
+    fn is_past(&self, moment: Moment) -> bool {
+        self.link.clock.read(Instant::now()) > moment
+    }
+
     fn tell(&self, subject: Subject, kind: Kind) {
-        self.link.send(Outgoing {
-            subject,
-            body: bare(kind),
-        });
+        tell(&self.link, subject, kind);
     }
 }
 
+fn tell(link: &Link, subject: Subject, kind: Kind) {
+    let body = link.bare(kind);
+    link.send(Outgoing { subject, body });
+}
+
 /// Says that there is somebody, to whoever asks. Does not end while there is a client.
-async fn answer_probes(link: &Link, subject: Subject) {
-    match link.client.subscribe(subject).await {
-        Ok(mut probes) => {
-            while let Some(message) = probes.next().await {
-                if let Some(reply) = message.reply {
-                    link.send(Outgoing {
-                        subject: reply,
-                        body: bare(Kind::Answer),
-                    });
-                }
-            }
+async fn answer_probes(link: &Link, mut probes: Subscriber) {
+    while let Some(message) = probes.next().await {
+        let Some(reply) = message.reply else { continue };
+        // Not behind what else is to be published: somebody waits for it before he asks.
+        let body = link.bare(Kind::Answer);
+        if let Err(error) = link.client.publish(reply, body).await {
+            tracing::debug!("a probe was not answered: {error}");
         }
-        Err(error) => tracing::error!("probes on the bus cannot be heard: {error}"),
     }
 }
 
 async fn send_answer(link: &Link, reply: &Subject, answer: Bytes) {
-    let payload_bytes_max = link.client.max_payload();
-    let pieces = frame::pieces(Kind::Answer, Duration::ZERO, answer, payload_bytes_max);
-    let Some(pieces) = pieces else {
-        link.send(Outgoing {
-            subject: reply.clone(),
-            body: bare(Kind::Unspeakable),
-        });
-        return;
+    let stamp = Stamp {
+        kind: Kind::Answer,
+        within: Duration::ZERO,
+        moment: link.clock.read(Instant::now()),
+        share: link.share,
+    };
+    let Some(pieces) = frame::pieces(stamp, answer, link.client.max_payload()) else {
+        return tell(link, reply.clone(), Kind::Unspeakable);
     };
     for piece in pieces {
         if let Err(error) = link.client.publish(reply.clone(), piece).await {

@@ -1,11 +1,12 @@
 //! The bus on a real server of NATS.
 //!
-//! `requests` and `topics` share the one that `./test.sh` starts, under prefixes of their own; `outages` has servers of its
-//! own to end.
+//! `requests` and `topics` share the one that `./test.sh` starts, under prefixes of their own; `outages` and `tls` have servers
+//! of their own.
 
 mod outages;
 mod requests;
 mod server;
+mod tls;
 mod topics;
 
 use std::{env, time::Duration};
@@ -33,6 +34,7 @@ fn shared_server() -> String {
 fn begin(url: &str, prefix: &str) -> Bus {
     let options = BusOptions {
         url: url.to_owned(),
+        authorities: None,
         name: "test".to_owned(),
         prefix: prefix.to_owned(),
         runtime: Handle::current(),

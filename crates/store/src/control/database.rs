@@ -98,6 +98,7 @@ impl Database {
     pub(super) async fn migrate_postgres(
         options: &PostgresOptions,
     ) -> Result<Migrated, StoreError> {
+        options.refuse_lent_connections().await?;
         let connect = postgres::options(options)?;
         // A migration may take as long as it takes, but a server that is not there is told from one that works.
         let reached = schema::reach(&connect);

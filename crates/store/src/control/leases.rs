@@ -97,7 +97,8 @@ const GRANT: &str = "
 
 const RELEASE: &str = "
     UPDATE leases
-    SET    session = NULL
+    SET    session = NULL,
+           fence = CASE WHEN fence < $5 THEN $6 ELSE fence END
     WHERE  kind = $1
     AND    key = $2
     AND    session = $3
@@ -132,12 +133,26 @@ impl Control {
         key: &LeaseKey,
         fence: Fence,
     ) -> Result<bool, StoreError> {
+        self.release_above(session, key, fence, fence).await
+    }
+
+    /// Like [`Control::release`]; the next owner's fence is higher than `above` too. For whoever was refused by a store that
+    /// has seen higher fences than this control plane, which was restored from an older state.
+    pub async fn release_above(
+        &self,
+        session: SessionId,
+        key: &LeaseKey,
+        fence: Fence,
+        above: Fence,
+    ) -> Result<bool, StoreError> {
         let release = async {
             let done = sqlx::query(RELEASE)
                 .bind(key.kind().name())
                 .bind(key.text())
                 .bind(session.to_string())
                 .bind(big(fence.get()))
+                .bind(big(above.get()))
+                .bind(big(above.get()))
                 .execute(&mut self.database.writer().await?)
                 .await
                 .or_fail()?;

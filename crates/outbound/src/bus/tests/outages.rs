@@ -1,9 +1,14 @@
 //! A server that is not there, goes away and comes back.
 
-use futures_util::StreamExt as _;
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use futures_util::{FutureExt as _, StreamExt as _};
+use parking_lot::Mutex;
+use tokio::time::Instant;
 
 use super::{LONG, away, begin, fresh_prefix, reverse, server::Server, up};
-use crate::bus::{BusError, Topic};
+use crate::bus::{BusError, Handler, Topic, requests::WAY_MAX};
 
 #[tokio::test]
 async fn it_starts_without_a_server_and_works_when_there_is_one() {
@@ -83,9 +88,56 @@ async fn a_request_in_flight_ends_with_the_server() {
         let bus = bus.clone();
         async move { bus.request("one", "abc".into(), LONG).await }
     });
+    let began_at = Instant::now();
     begun.notified().await;
     server.kill();
     assert_eq!(asked.await.unwrap(), Err(BusError::TimedOut));
+    // The request could still have been on its way: it is not given up before it may not be begun any more.
+    assert!(began_at.elapsed() >= WAY_MAX);
+}
+
+#[tokio::test]
+async fn what_was_held_up_on_its_way_is_not_begun_after_its_answer_was_given_up() {
+    let mut server = Server::new(&[]);
+    server.start();
+    let prefix = fresh_prefix();
+    let (one, two) = (begin(&server.url(), &prefix), begin(&server.url(), &prefix));
+    up(&one).await;
+    up(&two).await;
+    let begun = Arc::new(Mutex::new(Vec::new()));
+    let handler: Handler = {
+        let begun = Arc::clone(&begun);
+        Arc::new(move |body: Bytes| {
+            begun.lock().push(body.clone());
+            async move { body }.boxed()
+        })
+    };
+    let _serving = two.serve("two", 8, handler).await.unwrap();
+    one.request("two", "before".into(), LONG).await.unwrap();
+    server.freeze();
+    let short = Duration::from_millis(100);
+    for body in [Bytes::from("late"), vec![7; 600_000].into()] {
+        let answer = one.request("two", body, short).await;
+        assert_eq!(answer, Err(BusError::TimedOut));
+    }
+    server.thaw();
+    // What one node sends arrives in order: this comes behind them.
+    one.request("two", "after".into(), LONG).await.unwrap();
+    assert_eq!(*begun.lock(), ["before", "after"]);
+}
+
+#[tokio::test]
+async fn a_node_that_was_never_heard_of_is_not_asked_for_anything_while_it_is_silent() {
+    let mut server = Server::new(&[]);
+    server.start();
+    let bus = begin(&server.url(), &fresh_prefix());
+    up(&bus).await;
+    let _serving = bus.serve("one", 8, reverse()).await.unwrap();
+    server.freeze();
+    let answer = bus.request("one", "abc".into(), Duration::from_millis(50));
+    assert_eq!(answer.await, Err(BusError::Late));
+    server.thaw();
+    assert_eq!(bus.request("one", "abc".into(), LONG).await.unwrap(), "cba");
 }
 
 #[tokio::test]

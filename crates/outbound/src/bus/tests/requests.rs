@@ -202,7 +202,7 @@ async fn a_request_of_another_version_is_refused() {
     let reply = link.answer_subject(waiting.token());
     let sent = link
         .client
-        .publish_with_reply(subject, reply, "\u{2}future".into());
+        .publish_with_reply(subject, reply, "\u{3}future".into());
     sent.await.unwrap();
     assert_eq!(waiting.answer().await, Err(BusError::Refused));
 }

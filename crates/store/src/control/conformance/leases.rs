@@ -99,6 +99,31 @@ pub(super) async fn only_the_owner_releases_and_only_under_its_fence(place: &Pla
     assert!(!control.release(a, &key, Fence::FIRST).await.unwrap());
 }
 
+pub(super) async fn a_release_lifts_the_next_fence_above_what_a_log_has_seen(place: &Place) {
+    let control = place.open().await;
+    let (a, b) = (begin(&control, "a").await, begin(&control, "b").await);
+    let (key, seen) = (a_tenant(), Fence::new(40));
+    claim(&control, a, &key).await;
+    // Whoever does not own it, or not under this fence, lifts nothing.
+    let release = |session, fence, above| {
+        let (control, key) = (&control, &key);
+        async move { control.release_above(session, key, fence, above).await }
+    };
+    assert!(!release(b, Fence::FIRST, seen).await.unwrap());
+    assert!(!release(a, Fence::new(2), seen).await.unwrap());
+    assert!(release(a, Fence::FIRST, seen).await.unwrap());
+    assert_eq!(
+        claim(&control, b, &key).await,
+        granted(41, Before::Released)
+    );
+    // It never goes back.
+    assert!(release(b, seen.next(), seen).await.unwrap());
+    assert_eq!(
+        claim(&control, a, &key).await,
+        granted(42, Before::Released)
+    );
+}
+
 pub(super) async fn what_an_expired_session_owned_is_stolen(place: &Place) {
     let (control, other) = (place.open().await, place.open().await);
     let (a, b) = (begin(&control, "a").await, begin(&other, "b").await);

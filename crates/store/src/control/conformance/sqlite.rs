@@ -100,11 +100,15 @@ async fn a_schema_from_a_newer_program_is_refused() {
 }
 
 #[tokio::test]
-async fn every_connection_writes_through_to_the_disk_and_checks_references() {
+async fn every_connection_writes_through_to_the_disk_checks_references_and_sorts_in_memory() {
     let place = place().await;
     let control = place.open().await;
     for pool in control.database.pools() {
-        for (setting, wanted) in [("synchronous", 2_i64), ("foreign_keys", 1)] {
+        for (setting, wanted) in [
+            ("synchronous", 2_i64),
+            ("foreign_keys", 1),
+            ("temp_store", 2),
+        ] {
             let sql = sqlx::AssertSqlSafe(format!("PRAGMA {setting}"));
             let value: i64 = sqlx::query_scalar(sql).fetch_one(pool).await.unwrap();
             assert_eq!(value, wanted, "{setting}");

@@ -15,12 +15,14 @@ const READERS_MAX: u32 = 4;
 /// How long a call waits for its turn.
 const TURN_WITHIN: Duration = Duration::from_secs(10);
 
-/// What every connection is told. Order matters: whoever switches to the write-ahead log has to wait for others.
+/// What every connection is told. Order matters: whoever switches to the write-ahead log has to wait for others. What a sort needs
+/// stays in memory, because there may be no other place that can be written than the data folder.
 const SETTINGS: &str = "
     PRAGMA busy_timeout = 5000;
     PRAGMA journal_mode = WAL;
     PRAGMA synchronous = FULL;
     PRAGMA foreign_keys = ON;
+    PRAGMA temp_store = MEMORY;
     PRAGMA cache_size = -1024;";
 
 /// What goes before the migrations.
