@@ -8,6 +8,7 @@ pub(crate) mod gateway;
 pub(crate) mod intake;
 pub(crate) mod mqtt;
 pub(crate) mod sessions;
+mod visits;
 
 #[cfg(test)]
 mod contract;

@@ -5,7 +5,7 @@
 mod audit_logs;
 pub(crate) mod auth;
 pub(crate) mod body;
-mod call;
+pub(crate) mod call;
 pub(crate) mod carry;
 pub(crate) mod context;
 mod cors;

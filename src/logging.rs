@@ -14,7 +14,10 @@ use std::{
     fmt,
     io::{self, IsTerminal as _},
     panic,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -39,6 +42,12 @@ pub(crate) const REQUEST_TARGET: &str = "trunkline::http";
 /// `trace_id`, `otel.span_id`, `otel.parent_span_id`, `otel.sampled`, `otel.name`, `duration_ms`; a level above INFO means
 /// that it failed.
 pub(crate) const DELIVERY_TARGET: &str = "trunkline::delivery";
+
+/// The target of the threads that accept connections.
+const ACCEPTOR_TARGET: &str = "actix_server::accept";
+
+/// Set once: the process closes its own doors.
+static CLOSES_DOORS: AtomicBool = AtomicBool::new(false);
 
 /// What has to be ended before the process ends.
 #[derive(Debug)]
@@ -90,6 +99,17 @@ pub(crate) fn start(settings: &Settings, clock: &Clock) -> Result<Logging, Loggi
         .map_err(|_already| LoggingError::Started)?;
     log_panics();
     Ok(Logging { writer, spans })
+}
+
+/// Says that the process closes its own doors. From now on the threads that accept connections find their listeners shut, and
+/// would say so as if that were an error.
+pub(crate) fn doors_close() {
+    CLOSES_DOORS.store(true, Ordering::Relaxed);
+}
+
+/// Whether an event of this target tells nobody anything.
+fn is_moot(target: &str) -> bool {
+    target == ACCEPTOR_TARGET && CLOSES_DOORS.load(Ordering::Relaxed)
 }
 
 impl Logging {

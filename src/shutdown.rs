@@ -23,6 +23,8 @@ use tokio::{
 };
 use tracing::{info, warn};
 
+use crate::logging;
+
 /// How long connections in use are given to see their last answer.
 const LINGER: Duration = Duration::from_millis(500);
 /// The exit code of a process that was told twice to end.
@@ -123,7 +125,8 @@ struct Door {
 impl Door {
     /// Lets nobody in any more: whoever comes is refused, and knows that nothing was done.
     async fn close(&self, listener: &TcpListener) {
-        // Else the server would see its listener fail.
+        // Else the server would see its listener fail. Its thread may see it all the same: the pause is asked for, not awaited.
+        logging::doors_close();
         self.handle.pause().await;
         if let Err(error) = SockRef::from(listener).shutdown(Shutdown::Both) {
             warn!("new connections are taken until the end: {error}");

@@ -35,7 +35,7 @@ use domain::{
     clock::Clock,
     device::{ByeReason, EndReason, Standing},
     fence::Fence,
-    ids::{DeviceId, TenantId},
+    ids::{DeviceId, TenantId, WorkspaceId},
     time::Timestamp,
 };
 use store::control::Control;
@@ -227,7 +227,8 @@ impl DeviceActor {
         if let Some(live) = self.live(fence) {
             live.bye(why.bye(), ctx);
             self.commands.end(why, ctx);
-            let (why, will) = (why.reason(), None);
+            // One whose connection has ended meanwhile has left word of that, and maybe a will.
+            let (why, will) = self.take_close(fence).unwrap_or((why.reason(), None));
             self.jobs.push_front(Job::Close { fence, why, will });
         }
         self.go_on(ctx);
@@ -261,6 +262,11 @@ impl DeviceActor {
 }
 
 impl Live {
+    /// Whether its events go to this workspace.
+    fn is_in(&self, workspace: Option<WorkspaceId>) -> bool {
+        workspace == Some(self.session.workspace)
+    }
+
     /// Tells the connection that a newer session has taken its place.
     fn replace(mut self, ctx: &mut Context<DeviceActor>) {
         self.session.end();

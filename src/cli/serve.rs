@@ -199,6 +199,11 @@ impl Serving {
 /// Waits for the way to other nodes, so that the first requests for what they hold are not refused.
 async fn find_others(node: &Node) {
     let Some(bus) = &node.bus else {
+        if node.engine.node().is_some() {
+            tracing::warn!(
+                "the stores are on PostgreSQL and cluster.nats_url is empty: this has to be the only node there, because no other one can reach it"
+            );
+        }
         return;
     };
     let mut connections = bus.connections();

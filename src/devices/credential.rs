@@ -9,7 +9,7 @@ use actors::{
     auth::{AuthError, Caller},
 };
 use domain::{
-    ids::{TenantId, WorkspaceId},
+    ids::{KeyId, TenantId, WorkspaceId},
     key::KeyHash,
     permission::Permission,
 };
@@ -19,6 +19,8 @@ use domain::{
 pub(crate) struct Credential {
     /// The hash of its key.
     pub(crate) key: KeyHash,
+    /// What the key is called.
+    pub(crate) key_id: KeyId,
     /// From where it came.
     pub(crate) ip: IpAddr,
     /// Whose device it is.

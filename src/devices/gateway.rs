@@ -29,7 +29,7 @@ use self::{
     outbound::Outbound,
     talk::{Malformed, Talk},
 };
-use super::{credential::Credential, intake::IntakeLimits, sessions::Counted};
+use super::{credential::Credential, intake::IntakeLimits, sessions::Counted, visits};
 use crate::{config::Settings, shutdown::Stopping};
 
 /// How long a gateway may take to say hello.
@@ -55,6 +55,8 @@ pub(crate) struct Gateway {
     pub(crate) device: DeviceId,
     /// The key that it came in with.
     pub(crate) credential: Credential,
+    /// What its program calls itself.
+    pub(crate) user_agent: Option<String>,
     /// How much and how long it may.
     pub(crate) limits: Limits,
     /// Tells that the node ends.
@@ -111,7 +113,7 @@ impl Gateway {
         ending.say(outbound, inbound).await;
     }
 
-    async fn serve(self, inbound: &mut Inbound, outbound: &mut Outbound) -> Ending {
+    async fn serve(mut self, inbound: &mut Inbound, outbound: &mut Outbound) -> Ending {
         let mut stopping = self.stopping.clone();
         let hello = tokio::select! {
             hello = hello(inbound, outbound) => hello,
@@ -139,6 +141,9 @@ impl Gateway {
             Ok(session) => session,
             Err(error) => return Ending::from(error),
         };
+        let who = (&self.credential, self.user_agent.take());
+        let noted = visits::note(&self.engine, &session, Transport::WebSocket, who);
+        Box::pin(noted).await;
         let mut talk = Box::new(Talk::new(&self, session.clone(), commands));
         let ending = match outbound.send(&self.welcome(&session)).await {
             Ok(()) => talk.run(inbound, outbound).await,

@@ -164,7 +164,7 @@ impl FromRequest for Call {
 }
 
 /// Writes an entry, and says so where it cannot be written.
-pub(super) async fn append_audit(engine: &Engine, entry: &AuditEntry) {
+pub(crate) async fn append_audit(engine: &Engine, entry: &AuditEntry) {
     if let Err(error) = engine.control().append_audit(entry).await {
         tracing::error!(
             tenant.id = %entry.tenant,

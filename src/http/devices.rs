@@ -27,7 +27,7 @@ use domain::{
     permission::Permission,
 };
 use serde_json::json;
-use store::control::Device;
+use store::control::{ChangedDevice, Device};
 
 use super::{
     body::RawBody,
@@ -107,16 +107,27 @@ async fn qr(call: &Call, device: &Device) -> Option<Box<str>> {
     call.engine().device_qr(call.tenant(), device.id).await
 }
 
-/// `PATCH /v1/devices/{id}`: what is left out stays.
+/// `PATCH /v1/devices/{id}`: what is left out stays. A device that moves to another workspace connects again; if telling it fails,
+/// it has moved none the less, and the same call tells it.
 pub(crate) async fn update(call: Call, if_match: IfMatch, body: RawBody) -> Answer {
     call.require(Permission::DevicesManage)?;
     let patch = DevicePatch::parse(&body.0).map_err(refused)?;
     let (tenant, workspace) = (call.tenant(), call.caller().workspace());
-    let device = call
+    let names_workspace = patch.workspace.is_some();
+    let ChangedDevice {
+        device,
+        has_changed,
+    } = call
         .engine()
         .update_device(tenant, workspace, id(&call)?, if_match.0, patch)
         .await?;
-    note(&call, "device.updated", &device).await;
+    // What is so already was noted when it became so, also if that call was answered with an error after it.
+    if has_changed {
+        note(&call, "device.updated", &device).await;
+    }
+    if names_workspace {
+        call.engine().leave_workspace(&device).await?;
+    }
     answer(StatusCode::OK, &device, None)
 }
 

@@ -63,6 +63,10 @@ impl From<CommandError> for Problem {
                 Code::DeviceTimeout,
                 "the device's gateway did not answer in time; it may have done it all the same",
             ),
+            CommandError::Ended => Problem::new(
+                Code::DeviceTimeout,
+                "the device's session was ended before its gateway answered; it may have done it all the same",
+            ),
             CommandError::Refused { code, message } => {
                 let detail = format!("the device's gateway refused it: {message} ({code})");
                 Problem::new(Code::DeviceRefused, detail)

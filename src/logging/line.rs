@@ -12,7 +12,7 @@ use tracing::{
 };
 use tracing_subscriber::{Layer, layer::Context};
 
-use super::{REQUEST_TARGET, queue::Queue};
+use super::{REQUEST_TARGET, is_moot, queue::Queue};
 
 /// The name under which `tracing` hands on the sentence of an event.
 const MESSAGE: &str = "message";
@@ -45,7 +45,8 @@ thread_local! {
 
 impl<S: Subscriber> Layer<S> for LineLayer {
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
-        if !self.shows_requests && event.metadata().target() == REQUEST_TARGET {
+        let target = event.metadata().target();
+        if is_moot(target) || (!self.shows_requests && target == REQUEST_TARGET) {
             return;
         }
         LINE.with(|line| {

@@ -194,3 +194,17 @@ fn spans_reach_a_collector_before_the_end() {
     let trace_id = hex::decode("0af7651916cd43dd8448eb211c80319c").unwrap();
     assert!(holds(&trace_id) && holds(b"my-service") && holds(b"node-1") && holds(b"deliver"));
 }
+
+#[test]
+fn what_becomes_of_doors_that_the_process_closes_itself_is_no_error() {
+    let said = lines(Form::Json, true, || {
+        tracing::error!(target: ACCEPTOR_TARGET, "too many open files");
+        doors_close();
+        tracing::error!(target: ACCEPTOR_TARGET, "invalid argument");
+        tracing::error!(target: "actors::tenant", "something else");
+    });
+    let messages: Vec<bool> = ["too many", "invalid", "something else"]
+        .map(|part| said.contains(part))
+        .to_vec();
+    assert_eq!(messages, [true, false, true], "{said}");
+}

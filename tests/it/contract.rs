@@ -11,6 +11,7 @@ mod device_credentials;
 mod device_events;
 mod device_keys;
 mod device_messages;
+mod device_silence;
 mod devices;
 mod event_input;
 mod event_search;

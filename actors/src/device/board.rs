@@ -24,18 +24,18 @@ use super::{
     DeviceKey,
     session::{Session, Transport},
 };
-use crate::engine::Keeper;
+use crate::engine::{Habit, Keeper};
 
-/// Devices of which it is remembered that they have kept credentials. One that is forgotten is noted once more, not more.
-const KEEPING_MAX: usize = 65_536;
+/// Devices of which it is remembered who has done what. One that is forgotten is noted once more, not more.
+const HABITS_OF_MAX: usize = 65_536;
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct DeviceBoard {
     open: Mutex<HashMap<DeviceKey, Session>>,
     flapping: Mutex<HashMap<DeviceKey, Flapping>>,
-    /// Who kept each device's credentials last.
-    keeping: Mutex<HashMap<DeviceKey, Keeper>>,
+    /// Who did last what is done all the time, by habit.
+    habits: Mutex<HashMap<DeviceKey, [Option<Keeper>; Habit::COUNT]>>,
     /// Actors that still have something to write.
     owing: AtomicUsize,
 }
@@ -72,13 +72,14 @@ impl DeviceBoard {
             .retain(|_, flapping| !flapping.is_calm(now));
     }
 
-    /// Whether somebody else kept the device's credentials last, as far as is known here.
-    pub(crate) fn keeps_anew(&self, key: DeviceKey, by: Keeper) -> bool {
-        let mut keeping = self.keeping.lock();
-        if keeping.len() >= KEEPING_MAX && !keeping.contains_key(&key) {
-            keeping.clear();
+    /// Whether somebody else did this last, as far as is known here.
+    pub(crate) fn is_news(&self, key: DeviceKey, what: Habit, by: Keeper) -> bool {
+        let mut habits = self.habits.lock();
+        if habits.len() >= HABITS_OF_MAX && !habits.contains_key(&key) {
+            habits.clear();
         }
-        keeping.insert(key, by) != Some(by)
+        let last = &mut habits.entry(key).or_default()[what as usize];
+        last.replace(by) != Some(by)
     }
 
     #[cfg(test)]

@@ -66,11 +66,11 @@ impl Commands {
         self.answer_all(&Ran::Moved, ctx);
     }
 
-    /// The session is ended from outside.
+    /// The session is ended from outside. All that wait have been told to the gateway, which may have done them.
     pub(super) fn end(&mut self, why: Ending, ctx: &mut Context<DeviceActor>) {
         let answer = match why {
             Ending::Shutdown => Ran::Moved,
-            Ending::Disconnected | Ending::Revoked => Ran::Offline,
+            Ending::Disconnected | Ending::Revoked => Ran::Ended,
         };
         self.answer_all(&answer, ctx);
     }

@@ -102,13 +102,26 @@ impl Handler<Close> for DeviceActor {
 impl Handler<End> for DeviceActor {
     type Result = ();
 
-    fn handle(&mut self, End { why, reply }: End, ctx: &mut Context<Self>) {
+    fn handle(&mut self, message: End, ctx: &mut Context<Self>) {
+        let End {
+            why,
+            except_in,
+            reply,
+        } = message;
         self.last_used_at = self.shared.clock.now();
-        if let Some(live) = &mut self.live {
-            live.bye(why.bye(), ctx);
+        let goes_on = self.live.as_ref().is_some_and(|live| live.is_in(except_in));
+        if !goes_on {
+            if let Some(live) = &mut self.live {
+                live.bye(why.bye(), ctx);
+            }
+            self.commands.end(why, ctx);
         }
-        self.commands.end(why, ctx);
-        self.add(Job::End { why, reply }, ctx);
+        let job = Job::End {
+            why,
+            except_in,
+            reply,
+        };
+        self.add(job, ctx);
     }
 }
 

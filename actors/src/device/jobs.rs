@@ -37,8 +37,12 @@ pub(super) enum Job {
         why: EndReason,
         will: Option<Box<DeviceEvent>>,
     },
-    /// The session was ended from outside.
-    End { why: Ending, reply: Reply<bool> },
+    /// The session was ended from outside, unless it is in this workspace.
+    End {
+        why: Ending,
+        except_in: Option<WorkspaceId>,
+        reply: Reply<bool>,
+    },
     /// A session of a node that died has still to be said to be lost.
     Settle { fence: Fence, reply: Reply<bool> },
 }
@@ -81,7 +85,11 @@ impl DeviceActor {
                     self.settle(fence, EndReason::Lost, Some(reply), ctx);
                 }
             }
-            Job::End { why, reply } => match self.live.take() {
+            Job::End {
+                why,
+                except_in,
+                reply,
+            } => match self.live.take_if(|live| !live.is_in(except_in)) {
                 Some(mut live) => {
                     // One that was still being opened when the end was asked for has not been told yet.
                     live.bye(why.bye(), ctx);
@@ -159,6 +167,22 @@ impl DeviceActor {
             is_end: true,
             ..row
         })));
+    }
+
+    /// How the connection of the session with this fence has ended, if that waits to be written down.
+    pub(super) fn take_close(
+        &mut self,
+        fence: Fence,
+    ) -> Option<(EndReason, Option<Box<DeviceEvent>>)> {
+        let is_it = |job: &Job| match job {
+            Job::Close { fence: of, .. } => *of == fence,
+            Job::Open(_) | Job::Tell(_) | Job::End { .. } | Job::Settle { .. } => false,
+        };
+        let at = self.jobs.iter().position(is_it)?;
+        match self.jobs.remove(at)? {
+            Job::Close { why, will, .. } => Some((why, will)),
+            Job::Open(_) | Job::Tell(_) | Job::End { .. } | Job::Settle { .. } => None,
+        }
     }
 
     /// Appends what the device left to be said when the session with the fence `of` ends. What is to be said instead of our own

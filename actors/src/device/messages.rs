@@ -7,6 +7,7 @@ use bytes::Bytes;
 use domain::{
     device::{ByeReason, Command, CommandResult, DeviceEvent, EndReason, Report},
     fence::Fence,
+    ids::WorkspaceId,
 };
 
 use super::{
@@ -67,12 +68,15 @@ pub struct Close {
     pub reply: Reply<()>,
 }
 
-/// Ends the session that there is. Answered when that is in the log and in the control plane: whether there was one.
+/// Ends the session that there is, unless its events go to `except_in`. Answered when that is in the log and in the control plane:
+/// whether there was one to end.
 #[derive(Debug, Message)]
 #[rtype(result = "()")]
 pub struct End {
     /// Why.
     pub why: Ending,
+    /// A session of this workspace goes on.
+    pub except_in: Option<WorkspaceId>,
     /// Where to answer.
     pub reply: Reply<bool>,
 }
@@ -124,6 +128,8 @@ pub enum Ran {
     },
     /// No result came before the deadline.
     TimedOut,
+    /// The session was ended on purpose after the gateway had been asked, which may have done it.
+    Ended,
     /// No gateway is connected here.
     Offline,
     /// Too many commands wait for the gateway.

@@ -228,16 +228,9 @@ impl DeviceActor {
 
     /// How the session before ended: it may have lost its connection while the new one was being opened.
     fn ending_of(&mut self, live: &Live) -> (EndReason, Option<DeviceEvent>) {
-        let is_it = |job: &Job| match job {
-            Job::Close { fence, .. } => *fence == live.session.fence,
-            Job::Open(_) | Job::Tell(_) | Job::End { .. } | Job::Settle { .. } => false,
-        };
-        let ended = self.jobs.iter().position(is_it);
-        match ended.and_then(|at| self.jobs.remove(at)) {
-            Some(Job::Close { why, will, .. }) => (why, will.map(|will| *will)),
-            Some(Job::Open(_) | Job::Tell(_) | Job::End { .. } | Job::Settle { .. }) | None => {
-                (EndReason::Replaced, None)
-            }
+        match self.take_close(live.session.fence) {
+            Some((why, will)) => (why, will.map(|will| *will)),
+            None => (EndReason::Replaced, None),
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod answering;
 mod commands;
+mod disconnecting;
 mod ending;
 mod kept;
 mod leaving;
@@ -37,7 +38,7 @@ use crate::{
 
 pub use commands::{CommandError, SentMessage, UnsentMessage};
 pub(super) use ending::{note_seen, until_ended};
-pub use kept::{CredentialsError, DeviceMessage, DeviceMessages, Keeper, KeptCredentials};
+pub use kept::{CredentialsError, DeviceMessage, DeviceMessages, Habit, Keeper, KeptCredentials};
 pub(super) use leaving::forget_leaving;
 
 /// Messages in flight to one device's actor: the commands that wait for results, and some room.

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use actors::Engine;
+use actors::{Engine, device::Transport};
 use bytes::BytesMut;
 use mqtt_protocol_core::mqtt::result_code::ConnectReasonCode;
 use tokio::{net::TcpStream, time::timeout};
@@ -27,7 +27,7 @@ use super::{
 };
 use crate::{
     config::{Settings, seconds},
-    devices::{intake::IntakeLimits, sessions::Sessions},
+    devices::{intake::IntakeLimits, sessions::Sessions, visits},
     shutdown::Stopping,
 };
 
@@ -177,6 +177,13 @@ async fn let_in(
         credential,
         will,
     } = admitted;
+    visits::note(
+        &shared.engine,
+        &session,
+        Transport::Mqtt,
+        (&credential, None),
+    )
+    .await;
     let mut outbox = BytesMut::new();
     outbox.extend_from_slice(&answers.accepted(Offer {
         receive_max: shared.limits.receive_max(),

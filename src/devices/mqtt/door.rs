@@ -99,6 +99,7 @@ async fn credential(
         .map_err(|error| refused_device(&error))?;
     let credential = Credential {
         key: engine.auth().hash(key),
+        key_id: caller.key.id,
         ip,
         tenant: caller.tenant.id,
         workspace: found.workspace,

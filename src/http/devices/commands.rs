@@ -58,7 +58,7 @@ pub(super) async fn run(
 pub(super) async fn note(call: &Call, device: DeviceId, deed: Deed, failed: Option<&CommandError>) {
     let outcome = match failed {
         None => "done",
-        Some(CommandError::TimedOut) => Code::DeviceTimeout.name(),
+        Some(CommandError::TimedOut | CommandError::Ended) => Code::DeviceTimeout.name(),
         Some(CommandError::Refused { .. }) => Code::DeviceRefused.name(),
         // Whether it was told before the engine failed nobody knows.
         Some(CommandError::Engine(_)) => "unknown",

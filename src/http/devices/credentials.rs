@@ -7,7 +7,7 @@ use actix_web::{
     HttpRequest, HttpResponse,
     http::header::{CACHE_CONTROL, ContentType, ETAG, HeaderValue, IF_MATCH},
 };
-use actors::engine::{CredentialsError, Keeper};
+use actors::engine::{CredentialsError, Habit, Keeper};
 use domain::permission::Permission;
 use serde_json::json;
 
@@ -26,6 +26,15 @@ pub(crate) async fn get(call: Call) -> Answer {
         .engine()
         .device_credentials(call.tenant(), device.id)
         .await?;
+    if kept.bytes.is_some() {
+        let by = keeper(&call, kept.fence);
+        let (tenant, engine) = (call.tenant(), call.engine());
+        if engine.is_news(tenant, device.id, Habit::Read, by) {
+            let meta = json!({ "fence": kept.fence });
+            call.audit("device.credentials_read", "device", device.id, meta)
+                .await;
+        }
+    }
     let mut response = match kept.bytes {
         Some(bytes) => HttpResponse::Ok()
             .content_type(ContentType::octet_stream())
@@ -44,16 +53,12 @@ pub(crate) async fn put(call: Call, body: RawBody) -> Answer {
     let fence = fence(call.request())?;
     let device = find(&call).await?;
     let length = body.0.len();
-    let by = Keeper {
-        fence,
-        key: call.caller().key().id,
-        ip: call.caller().context().client_ip(),
-    };
+    let by = keeper(&call, fence);
     let is_new = call
         .engine()
         .put_device_credentials(call.tenant(), device.id, by, body.0)
         .await?;
-    // Connectors change their keys with every message: who has them is told once, until somebody else does it.
+    // Connectors change their keys with every message: who does it is told once, until somebody else does.
     if is_new {
         let meta = json!({ "fence": fence, "bytes": length });
         call.audit("device.credentials_updated", "device", device.id, meta)
@@ -62,6 +67,15 @@ pub(crate) async fn put(call: Call, body: RawBody) -> Answer {
     let mut response = HttpResponse::NoContent().finish();
     response.headers_mut().insert(ETAG, tag(fence));
     Ok(response)
+}
+
+/// Who it is that has to do with credentials.
+fn keeper(call: &Call, fence: u64) -> Keeper {
+    Keeper {
+        fence,
+        key: call.caller().key().id,
+        ip: call.caller().context().client_ip(),
+    }
 }
 
 fn tag(fence: u64) -> HeaderValue {

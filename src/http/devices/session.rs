@@ -12,7 +12,7 @@ use domain::{device::frame::SUBPROTOCOL, ids::DeviceId, permission::Permission};
 
 use super::super::{
     auth,
-    call::{Answer, Call},
+    call::{Answer, Call, user_agent},
     problem::{Code, Problem},
 };
 use crate::{
@@ -54,10 +54,12 @@ pub(crate) async fn open(
         device: id,
         credential: Credential {
             key: auth::key_hash(call.request(), engine)?,
+            key_id: caller.key().id,
             ip: caller.context().client_ip(),
             tenant,
             workspace: device.workspace,
         },
+        user_agent: user_agent(call.request()),
         limits: Limits::of(&settings),
         stopping: Stopping::clone(&stopping),
         counted: sessions.enter(),

@@ -103,7 +103,7 @@ codes! {
     OwnerUnreachable = "owner_unreachable", SERVICE_UNAVAILABLE, "The responsible node does not answer",
         "The node that is responsible for this tenant does not answer. Repeat the request after Retry-After.";
     DeviceTimeout = "device_timeout", GATEWAY_TIMEOUT, "The device did not answer in time",
-        "The device's gateway did not answer before the deadline. The command may have been carried out all the same.";
+        "The device's gateway did not answer before the deadline, or before its session was ended. The command may have been carried out all the same.";
     StorageFull = "storage_full", INSUFFICIENT_STORAGE, "The disk is full",
         "The disk of the store is full. Nothing was taken; the same request works when there is room.";
 }

@@ -5,10 +5,14 @@ use serde_json::{Value, json};
 
 use super::{
     device_commands::{call, rows, serving},
-    devices::made,
+    devices::{made, until_state},
     keys::make,
 };
-use crate::harness::{Engine, Reply, client::text};
+use crate::harness::{
+    Engine, Gateway, Reply, Settings,
+    client::text,
+    mqtt::{Connect, Mqtt},
+};
 
 #[tokio::test]
 #[expect(clippy::too_many_lines, reason = "one entry after the other")]
@@ -59,6 +63,7 @@ async fn what_was_done_to_a_device_is_in_the_audit_log_with_who_and_from_where()
             "device.credentials_updated",
             "device.deleted",
             "device.disconnected",
+            "device.session_opened",
             "device.updated",
             "group.created",
             "group.participants_added",
@@ -77,7 +82,8 @@ async fn what_was_done_to_a_device_is_in_the_audit_log_with_who_and_from_where()
             !entry.to_string().contains("1234567890"),
             "nobody's number: {entry}"
         );
-        let by_harness = entry["action"] == "device.created";
+        let by_harness =
+            ["device.created", "device.session_opened"].contains(&text(entry, "action"));
         assert!(by_harness || entry["user_agent"] == "auditor/1", "{entry}");
     }
     let count = async |query: &str| {
@@ -124,6 +130,85 @@ async fn whoever_else_changes_a_sessions_credentials_is_noted_too() {
     let entries = client.every_page(path).await;
     assert_eq!(entries.len(), 2, "each of them once: {entries:?}");
     assert_ne!(entries[0]["actor"], entries[1]["actor"]);
+}
+
+#[tokio::test]
+async fn whoever_reads_credentials_is_noted_once_and_again_when_it_is_somebody_else() {
+    let engine = Engine::start().await;
+    let client = engine.client();
+    let device = made(&client).await;
+    let path = format!("/v1/devices/{device}/credentials");
+    client.get(&path).await.ok(204);
+    let put = client.call(Method::PUT, &path).header("if-match", "0");
+    let put = put.body("application/octet-stream", "a secret");
+    put.await.ok(204);
+    let body = json!({ "name": "another", "permissions": ["devices:connect"] });
+    let (other, made) = make(&client, body).await;
+    for client in [&client, &client, &other, &other] {
+        client.get(&path).await.ok(200);
+    }
+    let read = "/v1/audit-logs?action=device.credentials_read";
+    let entries = client.every_page(read).await;
+    assert_eq!(
+        entries.len(),
+        2,
+        "none where there was nothing: {entries:?}"
+    );
+    assert!(entries.iter().any(|entry| entry["actor"] == made["id"]));
+    assert!(entries.iter().all(|entry| entry["resource_id"] == device));
+    // Another session is another reader.
+    let gateway = Gateway::connected(client.base(), engine.key(), &device).await;
+    other.get(&path).await.ok(200);
+    assert_eq!(client.every_page(read).await.len(), 3);
+    drop(gateway);
+}
+
+#[tokio::test]
+async fn whoever_connects_as_a_device_is_noted_once_and_again_when_it_is_somebody_else() {
+    let settings = Settings::default().with("TRUNKLINE__MQTT__PORT", "0");
+    let engine = Engine::start_with(settings).await;
+    let client = engine.client();
+    let body = json!({ "name": "another", "permissions": ["devices:connect"] });
+    let (_, other) = make(&client, body).await;
+    let (phone, meter) = (made(&client).await, made(&client).await);
+    for key in [engine.key(), engine.key(), text(&other, "key")] {
+        drop(Gateway::connected(client.base(), key, &phone).await);
+        drop(Mqtt::connect_as(&engine, &Connect::new(5, &meter, key)).await);
+    }
+    for (device, transport) in [(&phone, "websocket"), (&meter, "mqtt")] {
+        let path = format!("/v1/audit-logs?action=device.session_opened&resource={device}");
+        let entries = client.every_page(&path).await;
+        assert_eq!(entries.len(), 2, "{entries:?}");
+        assert_ne!(entries[0]["actor"], entries[1]["actor"]);
+        for entry in entries {
+            assert_eq!(entry["ip"], "127.0.0.1");
+            assert_eq!(entry["meta"]["transport"], transport);
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_a_patch_changes_is_noted_once_however_often_it_is_said() {
+    let engine = Engine::start().await;
+    let client = engine.client();
+    let device = made(&client).await;
+    let other = json!({ "name": "Other", "slug": "other" });
+    client.post("/v1/workspaces", &other).await.ok(201);
+    let path = format!("/v1/devices/{device}");
+    let patch = |body: Value| client.call(Method::PATCH, &path).json(&body);
+    let moved = patch(json!({ "workspace": "other" })).await.ok(200).data();
+    let mut gateway = Gateway::connected(client.base(), engine.key(), &device).await;
+    until_state(&client, &device, "connected").await;
+    for body in [json!({ "workspace": "other" }), json!({ "name": "phone" })] {
+        let again = patch(body).await.ok(200).data();
+        assert_eq!(again["version"], moved["version"]);
+        assert_eq!(again["state"], "connected");
+    }
+    gateway
+        .event(json!({ "type": "group.updated", "data": 1 }))
+        .await;
+    let updated = "/v1/audit-logs?action=device.updated";
+    assert_eq!(client.every_page(updated).await.len(), 1);
 }
 
 #[tokio::test]

@@ -5,9 +5,8 @@ use serde_json::{Value, json};
 
 use super::devices::{made, make, until_state};
 use crate::harness::{
-    Client, Engine, Gateway, Reply, Serving, Settings,
+    Client, Engine, Gateway, Reply, Serving,
     client::{number, text},
-    until,
 };
 
 const CHAT: &str = "1234567890@s.whatsapp.net";
@@ -28,12 +27,12 @@ async fn sending(engine: &Engine) -> (String, Serving) {
     (device, serving)
 }
 
-fn messages(device: &str) -> String {
+pub(super) fn messages(device: &str) -> String {
     format!("/v1/devices/{device}/messages")
 }
 
 /// The one message that the list shows.
-async fn only_message(client: &Client, device: &str) -> Value {
+pub(super) async fn only_message(client: &Client, device: &str) -> Value {
     let listed = client.every_page(&messages(device)).await;
     assert_eq!(listed.len(), 1, "{listed:?}");
     listed[0].clone()
@@ -140,33 +139,6 @@ async fn a_message_that_the_gateway_refuses_tells_why() {
     assert_eq!(failed["state"], "failed");
     assert_eq!(failed["error"], expected);
     assert_eq!(problem["message"], failed["id"], "so that it can be found");
-}
-
-#[tokio::test]
-async fn a_message_that_nobody_answers_for_times_out() {
-    let settings = Settings::default().with("TRUNKLINE__DEVICES__COMMAND_TIMEOUT_MS", "300");
-    let engine = Engine::start_with(settings).await;
-    let client = engine.client();
-    let device = made(&client).await;
-    let gateway = Gateway::connected(client.base(), engine.key(), &device).await;
-    let serving = gateway.serve(|_| Reply::Silence);
-    let body = json!({ "to": "1234567890", "text": "hi" });
-    let post = || {
-        let call = client.post(&messages(&device), &body);
-        call.header("idempotency-key", "one")
-    };
-    post().await.problem(504, "device_timeout");
-    // It may have been sent all the same: asking again must not send another.
-    let again = post().await;
-    assert_eq!(again.header("idempotency-replayed"), Some("true"));
-    let problem = again.problem(504, "device_timeout");
-    assert_eq!(serving.wait_for(1).await.len(), 1);
-    until("the message has failed", async || {
-        let message = only_message(&client, &device).await;
-        assert_eq!(problem["message"], message["id"]);
-        (message["state"] == "failed").then_some(())
-    })
-    .await;
 }
 
 #[tokio::test]

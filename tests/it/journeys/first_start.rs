@@ -1,6 +1,6 @@
 //! The first start, and what it leaves behind.
 
-use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Stdio, sync::Arc};
 
 use serde_json::json;
 use tempfile::TempDir;
@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use crate::harness::{
     Engine, Settings, Store,
     engine::find_key,
+    postgres::Database,
     program::{self, program},
     until::soon,
 };
@@ -170,4 +171,15 @@ async fn a_first_start_that_is_killed_at_any_moment_leaves_nothing_half_done() {
             .data();
         assert_eq!(made.as_array().unwrap().len(), 1, "one tenant `default`");
     }
+}
+
+#[tokio::test]
+async fn a_node_whose_stores_others_could_share_is_told_that_without_a_bus_it_has_to_be_the_only_one()
+ {
+    let told = "cluster.nats_url is empty";
+    let settings = Settings::default().on(Store::Postgres(Arc::new(Database::fresh())));
+    let shared = Engine::start_with(settings).await;
+    assert!(shared.log().contains(told), "{}", shared.log());
+    let alone = Engine::start_with(Settings::default().embedded()).await;
+    assert!(!alone.log().contains(told), "{}", alone.log());
 }

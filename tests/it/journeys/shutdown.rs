@@ -49,6 +49,14 @@ async fn sigterm_under_load_answers_or_refuses_every_request_and_exits_with_0() 
 }
 
 #[tokio::test]
+async fn an_end_in_order_is_no_error_in_the_log() {
+    let mut engine = Engine::start().await;
+    engine.send_sigterm().await;
+    assert_eq!(engine.ended().await.code(), Some(0));
+    assert!(!engine.log().contains("ERROR"), "{}", engine.log());
+}
+
+#[tokio::test]
 async fn sigint_ends_it_too() {
     let mut engine = Engine::start().await;
     crate::harness::process::signal(engine.process_id(), "INT").await;

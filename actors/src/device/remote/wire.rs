@@ -33,11 +33,12 @@ pub(crate) enum Ask {
         device: DeviceId,
         command: Command,
     },
-    /// End the device's session.
+    /// End the device's session, unless it is in this workspace.
     End {
         tenant: TenantId,
         device: DeviceId,
         why: Ending,
+        except_in: Option<WorkspaceId>,
     },
     /// Tell what somebody has to see who pairs the device.
     ShowPairing { tenant: TenantId, device: DeviceId },
@@ -118,6 +119,8 @@ enum WrittenAsk {
         tenant: TenantId,
         device: DeviceId,
         why: Ending,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        except_in: Option<WorkspaceId>,
     },
     ShowPairing {
         tenant: TenantId,
@@ -162,6 +165,7 @@ enum WrittenRan {
     Done(String),
     Refused { code: String, message: String },
     TimedOut,
+    Ended,
     Offline,
     Busy,
     Moved,
@@ -197,10 +201,12 @@ pub(super) fn write_ask(ask: &Ask) -> Bytes {
             tenant,
             device,
             why,
+            except_in,
         } => WrittenAsk::End {
             tenant: *tenant,
             device: *device,
             why: *why,
+            except_in: *except_in,
         },
         Ask::ShowPairing { tenant, device } => WrittenAsk::ShowPairing {
             tenant: *tenant,
@@ -254,10 +260,12 @@ pub(crate) fn read_ask(body: &[u8]) -> Option<Ask> {
             tenant,
             device,
             why,
+            except_in,
         } => Ask::End {
             tenant,
             device,
             why,
+            except_in,
         },
         WrittenAsk::ShowPairing { tenant, device } => Ask::ShowPairing { tenant, device },
     })
@@ -353,6 +361,7 @@ fn written_ran(ran: Ran) -> WrittenRan {
         Ran::Done(data) => WrittenRan::Done(text(&data)),
         Ran::Refused { code, message } => WrittenRan::Refused { code, message },
         Ran::TimedOut => WrittenRan::TimedOut,
+        Ran::Ended => WrittenRan::Ended,
         Ran::Offline => WrittenRan::Offline,
         Ran::Busy => WrittenRan::Busy,
         Ran::Moved => WrittenRan::Moved,
@@ -364,6 +373,7 @@ fn read_ran(ran: WrittenRan) -> Ran {
         WrittenRan::Done(data) => Ran::Done(data.into()),
         WrittenRan::Refused { code, message } => Ran::Refused { code, message },
         WrittenRan::TimedOut => Ran::TimedOut,
+        WrittenRan::Ended => Ran::Ended,
         WrittenRan::Offline => Ran::Offline,
         WrittenRan::Busy => Ran::Busy,
         WrittenRan::Moved => Ran::Moved,

@@ -18,7 +18,7 @@ use crate::{
 const WITHIN: Duration = Duration::from_secs(30);
 
 impl Stand {
-    async fn ask(&self) -> Result<Bytes, CommandError> {
+    pub(super) async fn ask(&self) -> Result<Bytes, CommandError> {
         let (tenant, device) = (self.house.id(), self.device);
         let args = Bytes::from_static(b"{\"group\":\"g\"}");
         self.engine()
@@ -140,7 +140,7 @@ async fn a_command_survives_its_gateway_which_is_asked_again_when_it_comes_back(
 }
 
 #[actix::test]
-async fn a_session_that_is_ended_on_purpose_takes_its_commands_with_it() {
+async fn a_session_that_is_ended_on_purpose_takes_its_commands_with_it_which_may_have_been_done() {
     let stand = Stand::open().await;
     let mut gateway = stand.connect().await;
     let ending = async {
@@ -153,8 +153,12 @@ async fn a_session_that_is_ended_on_purpose_takes_its_commands_with_it() {
             .unwrap();
         assert_eq!(gateway.bye().await, Some(ByeReason::Revoked));
     };
-    let (done, ()) = tokio::join!(stand.ask(), ending);
-    assert!(matches!(done, Err(CommandError::Offline)), "{done:?}");
+    let (done, ()) = tokio::join!(stand.send(), ending);
+    let unsent = done.unwrap_err();
+    assert!(matches!(unsent.error, CommandError::Ended), "{unsent:?}");
+    let failed = stand.messages().await.messages.remove(0).message;
+    assert_eq!(unsent.id, Some(failed.id));
+    assert_eq!(&*failed.error.unwrap().code, "device_timeout");
 }
 
 #[actix::test]

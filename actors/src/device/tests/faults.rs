@@ -10,7 +10,7 @@ use domain::{
 use super::stand::{Stand, message, until};
 use crate::{
     device::{OpenError, OpenSession, SessionError, Transport, link, messages::Taken},
-    engine::ActorKind,
+    engine::{ActorKind, EngineError},
 };
 
 #[actix::test]
@@ -271,4 +271,28 @@ async fn an_end_that_is_asked_for_while_a_session_is_opened_says_goodbye_to_that
     assert!(was_there.unwrap());
     assert_eq!(newer.bye().await, Some(ByeReason::Revoked));
     drop(older);
+}
+
+#[actix::test]
+async fn whoever_ends_a_session_hears_within_seconds_that_it_cannot_be_written_down() {
+    let stand = Stand::open().await;
+    let mut gateway = stand.connected().await;
+    stand.house.log.close().await;
+    let engine = stand.engine();
+    let ending = engine.disconnect_device(stand.house.id(), stand.device);
+    let passing = async {
+        for _ in 0..600 {
+            stand.pass(Duration::from_millis(50)).await;
+            tokio::task::yield_now().await;
+        }
+    };
+    let ended = tokio::select! {
+        ended = ending => ended,
+        () = passing => panic!("nobody is answered in half a minute"),
+    };
+    assert!(
+        matches!(ended, Err(EngineError::Unavailable(_))),
+        "{ended:?}"
+    );
+    assert_eq!(gateway.bye().await, Some(ByeReason::Revoked));
 }

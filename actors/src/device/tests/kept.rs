@@ -6,7 +6,7 @@ use store::log::MessageQuery;
 use uuid::Uuid;
 
 use super::stand::{Stand, keeper, message};
-use crate::engine::{CredentialsError, Keeper, KeptCredentials};
+use crate::engine::{CredentialsError, Habit, Keeper, KeptCredentials};
 
 #[actix::test]
 async fn credentials_are_kept_sealed_and_only_for_the_session_that_holds_the_device() {
@@ -94,4 +94,23 @@ async fn an_edit_that_comes_before_its_message_is_shown_with_it() {
     assert_eq!(shown.message.state, Some(MessageState::Read));
     assert_eq!(shown.payload, Some(message("message.received", "1").data));
     assert_eq!(shown.edit, Some(message("message.updated", "1").data));
+}
+
+#[actix::test]
+async fn what_is_done_all_the_time_is_news_when_somebody_else_does_it_each_by_itself() {
+    let stand = Stand::open().await;
+    let (tenant, device, engine) = (stand.house.id(), stand.device, stand.engine());
+    let other = Keeper {
+        key: KeyId::from_uuid(Uuid::from_u128(2)),
+        ..keeper(0)
+    };
+    for what in [Habit::Keep, Habit::Read, Habit::Connect] {
+        for (by, is_news) in [(keeper(0), true), (keeper(0), false), (other, true)] {
+            assert_eq!(
+                engine.is_news(tenant, device, what, by),
+                is_news,
+                "{what:?}"
+            );
+        }
+    }
 }

@@ -1,12 +1,14 @@
 //! Devices that are deleted, and what fails meanwhile.
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use domain::device::ByeReason;
+use domain::{device::ByeReason, fence::Fence};
 use store::log::MessageQuery;
 
-use super::stand::{Stand, connect, keeper, make_device};
+use super::stand::{Stand, connect, keeper, make_device, message};
 use crate::{
-    device::OpenError,
+    device::{OpenError, SessionError},
     engine::{CommandError, EngineError},
 };
 
@@ -95,7 +97,7 @@ async fn a_device_that_is_half_deleted_is_nobodys_any_more() {
     let opened = connect(engine, stand.key()).await;
     assert!(matches!(opened.err(), Some(OpenError::NotFound)));
     let args = Bytes::from_static(b"{}");
-    let sent = engine.send_message(tenant, device, "c".into(), args, std::time::Duration::ZERO);
+    let sent = engine.send_message(tenant, device, "c".into(), args, Duration::ZERO);
     let unsent = sent.await.unwrap_err();
     assert!(matches!(unsent.error, CommandError::NotFound));
     assert_eq!(unsent.id, None, "it is not even on record");
@@ -115,6 +117,44 @@ async fn the_session_of_a_device_that_is_deleted_is_told_and_an_old_version_dele
     stand
         .until_said(&["device.connected", "device.disconnected revoked"])
         .await;
+}
+
+#[actix::test]
+async fn a_command_whose_device_is_deleted_after_its_gateway_was_asked_may_have_been_done() {
+    let stand = Stand::open().await;
+    let mut gateway = stand.connect().await;
+    let deleting = async {
+        gateway.command().await;
+        stand.delete().await.unwrap();
+    };
+    let (asked, ()) = tokio::join!(stand.ask(), deleting);
+    assert!(matches!(asked, Err(CommandError::Ended)), "{asked:?}");
+    assert!(matches!(stand.ask().await, Err(CommandError::NotFound)));
+}
+
+#[actix::test]
+async fn a_command_that_looks_for_its_device_which_is_deleted_meanwhile_may_have_been_done() {
+    let stand = Stand::open().await;
+    let mut gateway = stand.connect().await;
+    let deleting = async {
+        gateway.command().await;
+        // Somebody else takes the device, and the command is on its way to there.
+        stand.raise_fence(Fence::new(7)).await;
+        let events = vec![message("message.received", "1")];
+        let late = stand.engine().ingest_from_device(&gateway.session, events);
+        assert!(matches!(late.await, Err(SessionError::Replaced)));
+        assert_eq!(gateway.bye().await, Some(ByeReason::Replaced));
+        stand.delete().await.unwrap();
+        loop {
+            stand.pass(Duration::from_millis(50)).await;
+            assert!(stand.is_gone().await);
+        }
+    };
+    let asked = tokio::select! {
+        asked = stand.ask() => asked,
+        () = deleting => unreachable!("it goes on for ever"),
+    };
+    assert!(matches!(asked, Err(CommandError::Ended)), "{asked:?}");
 }
 
 #[actix::test]
@@ -143,7 +183,7 @@ async fn a_message_that_is_sent_while_its_device_is_deleted_leaves_nothing_behin
             }
             let (tenant, device) = (stand.house.id(), stand.device);
             let args = Bytes::from_static(b"{}");
-            let within = std::time::Duration::ZERO;
+            let within = Duration::ZERO;
             let sent = stand
                 .engine()
                 .send_message(tenant, device, "c".into(), args, within);

@@ -211,6 +211,25 @@ async fn a_session_that_a_restored_control_plane_does_not_know_is_to_come_back()
 }
 
 #[actix::test]
+async fn a_will_that_waits_to_be_said_is_said_although_the_control_plane_does_not_know_the_session()
+{
+    let stand = Stand::open().await;
+    let gateway = stand.connected().await;
+    stand.restore_control_plane(true).await;
+    let (engine, session) = (stand.engine(), gateway.session.clone());
+    let why = EndReason::Will;
+    let ended = async { engine.close_session(session, why, Some(plain("sensor.alarm"))) };
+    let (told, ()) = tokio::join!(engine.report(&gateway.session, offline("away")), ended);
+    assert!(told.unwrap_err().is_passing());
+    let expected = [
+        "device.connected",
+        "device.disconnected away",
+        "sensor.alarm",
+    ];
+    stand.until_said(&expected).await;
+}
+
+#[actix::test]
 async fn a_session_of_a_device_that_is_no_more_stays_down() {
     let stand = Stand::open().await;
     let mut gateway = stand.connected().await;

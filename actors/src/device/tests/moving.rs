@@ -5,8 +5,9 @@ use domain::{
     ids::WorkspaceId,
 };
 use futures_util::FutureExt as _;
+use store::control::ChangedDevice;
 
-use super::stand::{Stand, all};
+use super::stand::{Stand, all, message};
 use crate::engine::WorkspaceInput;
 
 impl Stand {
@@ -20,12 +21,20 @@ impl Stand {
         made.await.unwrap().id
     }
 
-    async fn move_to(&self, slug: &str) {
+    /// Moves the device, and does not tell its session.
+    async fn move_silently(&self, slug: &str) -> ChangedDevice {
         let patch = format!(r#"{{"workspace":"{slug}"}}"#);
         let patch = DevicePatch::parse(patch.as_bytes()).unwrap();
         let engine = self.engine();
         let moved = engine.update_device(self.house.id(), None, self.device, None, patch);
-        moved.await.unwrap();
+        moved.await.unwrap()
+    }
+
+    async fn move_to(&self, slug: &str) -> ChangedDevice {
+        let moved = self.move_silently(slug).await;
+        let told = self.engine().leave_workspace(&moved.device);
+        told.await.unwrap();
+        moved
     }
 }
 
@@ -58,6 +67,32 @@ async fn naming_the_workspace_where_a_device_has_always_been_ends_no_session() {
     let mut gateway = stand.connect().await;
     stand.move_to("default").await;
     assert_eq!(gateway.bye().now_or_never(), None);
+}
+
+#[actix::test]
+async fn naming_the_workspace_to_which_a_device_has_come_changes_nothing_and_ends_no_session() {
+    let stand = Stand::open().await;
+    stand.make_other().await;
+    assert!(stand.move_to("other").await.has_changed);
+    let mut gateway = stand.connect().await;
+    let before = stand.row().await;
+    assert!(!stand.move_to("other").await.has_changed);
+    assert_eq!(gateway.bye().now_or_never(), None);
+    assert_eq!(stand.row().await, before);
+    let still = vec![message("message.received", "1")];
+    let taken = stand.engine().ingest_from_device(&gateway.session, still);
+    taken.await.unwrap();
+}
+
+#[actix::test]
+async fn a_session_that_could_not_be_told_that_its_device_has_moved_is_told_by_the_same_call() {
+    let stand = Stand::open().await;
+    stand.make_other().await;
+    let mut gateway = stand.connect().await;
+    assert!(stand.move_silently("other").await.has_changed);
+    assert_eq!(gateway.bye().now_or_never(), None);
+    assert!(!stand.move_to("other").await.has_changed);
+    assert_eq!(gateway.bye().await, Some(ByeReason::Shutdown));
 }
 
 #[actix::test]

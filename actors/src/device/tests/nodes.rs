@@ -1,15 +1,24 @@
 //! Devices whose gateways connect to one node while their tenants live on another.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{
+    future::ready,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use bytes::Bytes;
-use domain::device::{ByeReason, CommandName, CommandResult, DeviceState};
+use domain::device::{ByeReason, CommandName, CommandResult, DevicePatch, DeviceState};
+
+use futures_util::FutureExt as _;
 
 use super::stand::{Gateway, connect, connected, make_device, message, said};
 use crate::{
     Engine,
-    device::{DeviceItem, DeviceKey, SessionError},
-    engine::CommandError,
+    device::{
+        DeviceItem, DeviceKey, Peers as _, SessionError,
+        remote::{Answer, Failure, write_answer},
+    },
+    engine::{CommandError, EngineError, WorkspaceInput},
     placement::tests::stand::{Node, Stand, until},
 };
 
@@ -103,6 +112,54 @@ async fn events_go_to_the_tenants_owner_and_commands_to_the_devices_node() {
             .unwrap()
     );
     assert_eq!(gateway.bye().await, Some(ByeReason::Revoked));
+}
+
+#[actix::test]
+async fn why_another_node_has_not_ended_a_session_is_told_as_it_says_it() {
+    let two = Two::open().await;
+    let _gateway = two.connected(&two.b).await;
+    let DeviceKey { tenant, device } = two.key;
+    for failure in [Failure::Overloaded, Failure::Unavailable("full".into())] {
+        let answer = write_answer(Answer::NotTaken(failure.clone()));
+        let handler = Arc::new(move |_| ready(answer.clone()).boxed());
+        let serving = two.stand.peers.serve(two.b.session(), handler).await;
+        let ended = two.a.engine.disconnect_device(tenant, device).await;
+        match (failure, ended) {
+            (Failure::Overloaded, Err(EngineError::Overloaded(_))) => {}
+            (_, Err(EngineError::Unavailable(why))) => assert_eq!(why, "full"),
+            (_, other) => panic!("{other:?}"),
+        }
+        drop(serving);
+    }
+}
+
+#[actix::test]
+async fn a_session_on_another_node_goes_on_if_it_is_where_its_device_has_been_moved() {
+    let two = Two::open().await;
+    let DeviceKey { tenant, device } = two.key;
+    let input = WorkspaceInput {
+        slug: "other".into(),
+        name: "Other".into(),
+        retention_days: None,
+    };
+    let made = two.a.engine.create_workspace(tenant, input).await.unwrap();
+    let mut gateway = connect(&two.b.engine, two.key).await.unwrap();
+    let first = gateway.session.workspace;
+    for told in [Some(ByeReason::Shutdown), None] {
+        let patch = DevicePatch::parse(br#"{"workspace":"other"}"#).unwrap();
+        let moved = two
+            .a
+            .engine
+            .update_device(tenant, None, device, None, patch);
+        let moved = moved.await.unwrap();
+        assert_eq!(moved.device.workspace, made.id);
+        two.a.engine.leave_workspace(&moved.device).await.unwrap();
+        assert_eq!(gateway.bye().now_or_never().flatten(), told);
+        if told.is_some() {
+            assert_eq!(gateway.session.workspace, first);
+            gateway = connect(&two.b.engine, two.key).await.unwrap();
+        }
+    }
 }
 
 #[actix::test]

@@ -277,12 +277,13 @@ async fn a_device_that_gets_another_workspace_connects_again_and_sends_there() {
         .await
         .unwrap();
     let patch = DevicePatch::parse(br#"{"workspace":"other"}"#).unwrap();
-    let changed = stand
-        .engine()
-        .update_device(tenant, None, stand.device, Some(1), patch)
-        .await
-        .unwrap();
+    let engine = stand.engine();
+    let changed = engine.update_device(tenant, None, stand.device, Some(1), patch);
+    let changed = changed.await.unwrap();
+    assert!(changed.has_changed);
+    let changed = changed.device;
     assert_eq!((changed.workspace, changed.version), (other.id, 2));
+    engine.leave_workspace(&changed).await.unwrap();
     assert_eq!(gateway.bye().await, Some(ByeReason::Shutdown));
     let again = stand.connect().await;
     assert_eq!(again.session.workspace, other.id);

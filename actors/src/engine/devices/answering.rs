@@ -12,7 +12,7 @@ use tracing::error;
 use crate::{
     device::{
         DeviceKey,
-        intake::Batch,
+        intake::{Batch, NotTaken},
         messages::Ran,
         remote::{Answer, Ask, Failure, read_ask, write_answer},
     },
@@ -64,6 +64,7 @@ impl Engine {
                         CommandError::NotFound
                         | CommandError::Offline
                         | CommandError::TimedOut
+                        | CommandError::Ended
                         | CommandError::Refused { .. }
                         | CommandError::Busy
                         | CommandError::Engine(_),
@@ -74,11 +75,12 @@ impl Engine {
                 tenant,
                 device,
                 why,
+                except_in,
             } => {
                 let key = DeviceKey { tenant, device };
-                match self.end_session_here(key, why).await {
+                match self.end_session_here(key, why, except_in).await {
                     Ok(ended) => Answer::Ended(ended.unwrap_or_default()),
-                    Err(error) => Answer::NotTaken(Failure::Unavailable(error.to_string())),
+                    Err(error) => Answer::NotTaken(NotTaken::Engine(error).into()),
                 }
             }
             Ask::ShowPairing { tenant, device } => {

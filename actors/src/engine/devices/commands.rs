@@ -20,7 +20,7 @@ use crate::{
     device::{
         DeviceKey, SessionError,
         commands::{MESSAGE_PREFIX, sent_key, write_outcome},
-        messages::{End, Ending, Ran, Run},
+        messages::{Ran, Run},
         remote::{self, Answer, Ask},
     },
     engine::{Engine, EngineError},
@@ -31,9 +31,7 @@ use crate::{
 /// What ids of commands begin with that send no message.
 const COMMAND_PREFIX: &str = "cmd_";
 /// How long an answer may take on its way, beyond the command's own time.
-const WAY: Duration = Duration::from_secs(2);
-/// How long it may take to end a session, on another node or before a device is deleted.
-pub(super) const END_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const WAY: Duration = Duration::from_secs(2);
 /// How often a message is put on record while sessions of its device are opened.
 const NOTED_TRIES_MAX: u32 = 5;
 /// How often a session is looked for that moves.
@@ -51,6 +49,9 @@ pub enum CommandError {
     /// No result came before the deadline. The gateway may have done it.
     #[error("the device's gateway did not answer in time")]
     TimedOut,
+    /// The session was ended, or the device deleted, before a result came. The gateway may have done it.
+    #[error("the device's session was ended before its gateway answered")]
+    Ended,
     /// The gateway refused.
     #[error("the device's gateway refused: {code}: {message}")]
     Refused {
@@ -182,69 +183,13 @@ impl Engine {
         Err(EngineError::Unavailable(contested.into()).into())
     }
 
-    /// Ends the device's session, wherever it is, and says whether there was one. Its gateway stays down.
-    pub async fn disconnect_device(
-        &self,
-        tenant: TenantId,
-        device: DeviceId,
-    ) -> Result<bool, EngineError> {
-        let key = DeviceKey { tenant, device };
-        self.end_session(key, Ending::Disconnected).await
-    }
-
-    /// Ends the device's session, wherever it is.
-    pub(super) async fn end_session(
-        &self,
-        key: DeviceKey,
-        why: Ending,
-    ) -> Result<bool, EngineError> {
-        if let Some(was_there) = self.end_session_here(key, why).await? {
-            return Ok(was_there);
-        }
-        let DeviceKey { tenant, device } = key;
-        let found = self.inner.control.device(tenant, device).await?;
-        let found = found.ok_or(EngineError::NotFound("device"))?;
-        let Some(session) = found.session.filter(|_| found.is_live) else {
-            return Ok(false);
-        };
-        let ask = Ask::End {
-            tenant,
-            device,
-            why,
-        };
-        let peers = self.inner.placement.peers();
-        match remote::ask(peers, session, &ask, END_WITHIN).await {
-            Ok(Answer::Ended(was_there)) => Ok(was_there),
-            Ok(_) => Err(other_version()),
-            // That node has gone, and its sessions with it.
-            Err(BusError::NoResponder) => Ok(false),
-            Err(error) => Err(EngineError::Unavailable(format!(
-                "the device's node: {error}"
-            ))),
-        }
-    }
-
-    /// Ends the device's session on this node, also one that is still being opened. `None` if there is none.
-    pub(super) async fn end_session_here(
-        &self,
-        key: DeviceKey,
-        why: Ending,
-    ) -> Result<Option<bool>, EngineError> {
-        match self.post_to_device(&key, |reply| End { why, reply }) {
-            Some(posted) => match posted?.await {
-                Ok(was_there) => Ok(was_there.then_some(true)),
-                Err(_died) => Err(AskError::Stopped.into()),
-            },
-            None => Ok(None),
-        }
-    }
-
     async fn carry_out(&self, key: DeviceKey, command: Command) -> Result<Bytes, CommandError> {
         let outcome = self.follow_session(key, &command).await;
         let name = match &outcome {
             Ok(_) => "done",
             Err(CommandError::NotFound | CommandError::Offline) => "offline",
             Err(CommandError::TimedOut) => "timed_out",
+            Err(CommandError::Ended) => "ended",
             Err(CommandError::Refused { .. }) => "refused",
             Err(CommandError::Busy) => "busy",
             Err(CommandError::Engine(_)) => "failed",
@@ -267,6 +212,7 @@ impl Engine {
                     debug!(device.id = %key, %error, "{key} is not found again yet: {error}");
                     Ran::Moved
                 }
+                Err(CommandError::NotFound) if has_moved => Ran::Ended,
                 ran => ran?,
             };
             match ran {
@@ -275,6 +221,7 @@ impl Engine {
                     return Err(CommandError::Refused { code, message });
                 }
                 Ran::TimedOut => return Err(CommandError::TimedOut),
+                Ran::Ended => return Err(CommandError::Ended),
                 Ran::Busy if !has_moved => return Err(CommandError::Busy),
                 Ran::Offline if !has_moved => return Err(CommandError::Offline),
                 // The gateway is on its way to another node, or back.
@@ -347,7 +294,7 @@ impl Engine {
         let code = match error {
             CommandError::Refused { .. } => return,
             CommandError::NotFound | CommandError::Offline => "device_offline",
-            CommandError::TimedOut => "device_timeout",
+            CommandError::TimedOut | CommandError::Ended => "device_timeout",
             CommandError::Busy => "overloaded",
             CommandError::Engine(_) => "unavailable",
         };
@@ -363,7 +310,7 @@ impl Engine {
     }
 }
 
-fn other_version() -> EngineError {
+pub(super) fn other_version() -> EngineError {
     EngineError::Unavailable("the device's node speaks another version".into())
 }
 

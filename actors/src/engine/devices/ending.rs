@@ -71,7 +71,11 @@ impl Inner {
                 if actors.is_running(&key) {
                     let why = Ending::Shutdown;
                     // An actor with a full mailbox learns it from the connection's end.
-                    drop(actors.post(&key, |reply| End { why, reply }));
+                    drop(actors.post(&key, |reply| End {
+                        why,
+                        except_in: None,
+                        reply,
+                    }));
                 }
             }
         });

@@ -29,15 +29,31 @@ pub struct KeptCredentials {
     pub bytes: Option<Bytes>,
 }
 
-/// Who writes credentials.
+/// Who writes or reads credentials, or connects as a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keeper {
-    /// Under which fence: the one that is held; before the device's first session, 0.
+    /// Under which fence: the one that is held; before the device's first session, 0. Who connects does so under none: 0.
     pub fence: u64,
     /// With which API key.
     pub key: KeyId,
     /// From where.
     pub ip: IpAddr,
+}
+
+/// What is done to a device so often that it is noted once, and again when somebody else does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Habit {
+    /// Its credentials are written.
+    Keep,
+    /// Its credentials are read.
+    Read,
+    /// A session is opened.
+    Connect,
+}
+
+impl Habit {
+    /// How many there are.
+    pub(crate) const COUNT: usize = 3;
 }
 
 /// Why credentials were not written.
@@ -101,6 +117,12 @@ impl Engine {
         Ok(KeptCredentials { fence, bytes })
     }
 
+    /// Whether somebody else did this to the device last, as far as this node knows: then it is worth a note in the audit log.
+    pub fn is_news(&self, tenant: TenantId, device: DeviceId, what: Habit, by: Keeper) -> bool {
+        let key = DeviceKey { tenant, device };
+        self.inner.devices.board.is_news(key, what, by)
+    }
+
     /// Keeps what the device's connector has to keep, and answers whether somebody else did it last, as far as this node knows.
     /// Only the session that holds the device may do it.
     pub async fn put_device_credentials(
@@ -134,7 +156,7 @@ impl Engine {
             Ok(()) => {
                 let key = DeviceKey { tenant, device };
                 let board = &self.inner.devices.board;
-                Ok(board.keeps_anew(key, by))
+                Ok(board.is_news(key, Habit::Keep, by))
             }
             Err(WriteError::DeviceFenced { held, .. }) => {
                 Err(CredentialsError::Fenced { held: held.get() })

@@ -18,7 +18,7 @@ use store::{
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::commands::END_WITHIN;
+use super::disconnecting::END_WITHIN;
 use crate::{
     device::{DeviceKey, messages::Ending},
     engine::{Engine, EngineError, Inner},
@@ -60,7 +60,7 @@ impl Engine {
         let key = DeviceKey { tenant, device: id };
         // First, so that its end is in the log, unless the log does not take it.
         let ending = async {
-            self.end_session(key, Ending::Revoked).await?;
+            self.end_session(key, Ending::Revoked, None).await?;
             self.settle_lost(key).await
         };
         if let Ok(Err(error)) = timeout(END_WITHIN, ending).await {

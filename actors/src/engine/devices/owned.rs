@@ -11,11 +11,11 @@ use domain::{
     new_event::WorkspaceRef,
 };
 use outbound::bus::BusError;
-use store::control::{Device, DeviceChange, NewDevice, Tenant};
+use store::control::{ChangedDevice, Device, DeviceChange, NewDevice, Tenant};
 use tokio::time::timeout;
 use tracing::debug;
 
-use super::commands::END_WITHIN;
+use super::disconnecting::END_WITHIN;
 use crate::{
     device::{
         DeviceKey,
@@ -115,9 +115,9 @@ impl Engine {
         posted.ok()?.await.ok()?
     }
 
-    /// Changes a device. With `if_version`, only if that is its present version. One that changes its workspace is told to
-    /// connect again: what it sends from then on goes there. If telling it fails, the device is changed none the less, and the
-    /// same call tells it.
+    /// Changes a device, and says whether anything of it was another before. With `if_version`, only if that is its present
+    /// version. The session of one that has moved to another workspace goes on in the old one until
+    /// [`leave_workspace`](Engine::leave_workspace) is called.
     pub async fn update_device(
         &self,
         tenant: TenantId,
@@ -125,16 +125,15 @@ impl Engine {
         id: DeviceId,
         if_version: Option<i64>,
         patch: DevicePatch,
-    ) -> Result<Device, EngineError> {
+    ) -> Result<ChangedDevice, EngineError> {
         let device = self.device(tenant, confined_to, id).await?;
         let workspace = match &patch.workspace {
             Some(named) => self.found_workspace(&device, confined_to, named).await?,
             None => None,
         };
-        let key = DeviceKey { tenant, device: id };
         if workspace.is_some_and(|workspace| workspace != device.workspace) {
             // What comes later looks in the new workspace for what was said.
-            self.settle_lost(key).await?;
+            self.settle_lost(DeviceKey { tenant, device: id }).await?;
         }
         let change = DeviceChange {
             workspace,
@@ -144,16 +143,31 @@ impl Engine {
         };
         let now = self.inner.clock.now();
         let control = &self.inner.control;
-        let changed = control
-            .update_device(tenant, id, &change, if_version, now)
-            .await?;
-        // Every session that took the old workspace stands in the row by now. One that a try before this has moved but not ended
-        // is ended by this one.
-        if workspace.is_some() && changed.moved_at.is_some() && changed.is_live {
-            let ended = timeout(END_WITHIN, self.end_session(key, Ending::Shutdown)).await;
-            ended.map_err(|_elapsed| too_slow("has to connect again and does not"))??;
+        let changed = control.update_device(tenant, id, &change, if_version, now);
+        let ChangedDevice {
+            device,
+            has_changed,
+        } = changed.await?;
+        Ok(ChangedDevice {
+            device: shown(device),
+            has_changed,
+        })
+    }
+
+    /// Has a device's session connect again if it is in a workspace that the device has left: what it sends from then on goes to
+    /// the present one. `device` is what [`update_device`](Engine::update_device) answered, so that every session that took
+    /// another workspace stands in it. If this fails, it is to be called again.
+    pub async fn leave_workspace(&self, device: &Device) -> Result<(), EngineError> {
+        if device.moved_at.is_none() || !device.is_live {
+            return Ok(());
         }
-        Ok(shown(changed))
+        let key = DeviceKey {
+            tenant: device.tenant,
+            device: device.id,
+        };
+        let present = Some(device.workspace);
+        self.end_session(key, Ending::Shutdown, present).await?;
+        Ok(())
     }
 
     /// Says of a device's last session that it was lost, if its node died before it could say anything and nobody has said it
@@ -170,7 +184,7 @@ impl Engine {
         let fence = Fence::new(device.fence);
         let message = |reply| Settle { fence, reply };
         let settled = timeout(END_WITHIN, self.inner.devices.actors.ask(&key, message)).await;
-        settled.map_err(|_elapsed| too_slow("was lost, which is not in the log yet"))??;
+        settled.map_err(|_elapsed| too_slow())??;
         Ok(())
     }
 
@@ -186,8 +200,9 @@ impl Engine {
     }
 }
 
-fn too_slow(what: &str) -> EngineError {
-    EngineError::Unavailable(format!("the device's session {what}"))
+fn too_slow() -> EngineError {
+    let unsaid = "the device's session was lost, which is not in the log yet";
+    EngineError::Unavailable(unsaid.into())
 }
 
 /// What a row says of a session that has ended without a word is not so any more.

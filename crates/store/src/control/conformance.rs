@@ -132,6 +132,7 @@ macro_rules! on_database {
                 what_a_session_that_lives_owns_is_held,
                 a_released_lease_is_free_and_its_next_fence_is_higher,
                 only_the_owner_releases_and_only_under_its_fence,
+                a_release_lifts_the_next_fence_above_what_a_log_has_seen,
                 what_an_expired_session_owned_is_stolen,
                 what_an_ended_session_owned_is_free,
                 a_claimer_whose_session_is_gone_gets_nothing,

@@ -1,8 +1,9 @@
 //! Devices as their owners configured them, and where the session of each one stands.
 //!
-//! Metadata only: messages and credentials are kept in the tenant's region. What a session may do is in [`sessions`], how a
-//! device goes in [`leaving`].
+//! Metadata only: messages and credentials are kept in the tenant's region. What a session may do is in [`sessions`], what
+//! an owner changes in [`changing`], how a device goes in [`leaving`].
 
+mod changing;
 mod leaving;
 mod locked;
 mod making;
@@ -17,6 +18,7 @@ use domain::{
 use sqlx::any::AnyRow;
 
 pub use self::{
+    changing::{ChangedDevice, DeviceChange},
     making::NewDevice,
     sessions::{Holder, OpenedDevice},
 };
@@ -69,19 +71,6 @@ pub struct Device {
     pub updated_at: Timestamp,
     /// Grows with every change that its owner makes; sessions leave it as it is.
     pub version: i64,
-}
-
-/// What changes of a device; `None` stays as it is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct DeviceChange {
-    /// Where its events go from now on.
-    pub workspace: Option<WorkspaceId>,
-    /// What its owner calls it.
-    pub name: Option<String>,
-    /// What connects it.
-    pub connector: Option<String>,
-    /// For the connector: one JSON object, as text.
-    pub settings: Option<String>,
 }
 
 /// Whether the session that a device's row tells of is open, on a node that lives.
@@ -139,20 +128,6 @@ const LIST: &str = concat!(
     LIMIT  $4"
 );
 
-const UPDATE: &str = "
-    UPDATE devices
-    SET    moved_at = CASE WHEN $3 IS NULL OR workspace = $3 THEN moved_at ELSE $7 END,
-           workspace = COALESCE($3, workspace),
-           name = COALESCE($4, name),
-           connector = COALESCE($5, connector),
-           settings = COALESCE($6, settings),
-           updated_at = $7,
-           version = version + 1
-    WHERE  tenant = $1
-    AND    id = $2
-    AND    is_leaving = 0
-    AND    version = COALESCE($8, version)";
-
 impl Control {
     /// The tenant's device with this id, also one that is leaving.
     pub async fn device(
@@ -194,35 +169,6 @@ impl Control {
             rows.iter().map(from_row).collect()
         };
         self.database.patiently(list).await
-    }
-
-    /// Changes a device and answers it as it is now. With `if_version`, only if that is its present version.
-    pub async fn update_device(
-        &self,
-        tenant: TenantId,
-        device: DeviceId,
-        change: &DeviceChange,
-        if_version: Option<i64>,
-        now: Timestamp,
-    ) -> Result<Device, StoreError> {
-        let done = sqlx::query(UPDATE)
-            .bind(tenant.to_string())
-            .bind(device.to_string())
-            .bind(change.workspace.map(|workspace| workspace.to_string()))
-            .bind(change.name.as_deref())
-            .bind(change.connector.as_deref())
-            .bind(change.settings.as_deref())
-            .bind(now.micros())
-            .bind(if_version)
-            .execute(&mut self.database.writer().await?)
-            .await
-            .or_dangling("workspace")?;
-        let found = self.device(tenant, device).await?;
-        match found.filter(|device| !device.is_leaving) {
-            None => Err(StoreError::NotFound("device")),
-            Some(_) if done.rows_affected() == 0 => Err(StoreError::VersionMismatch),
-            Some(device) => Ok(device),
-        }
     }
 }
 

@@ -50,6 +50,7 @@ fn what_becomes_of_a_command_comes_back_as_it_was() {
         Ran::Done(Bytes::from_static(b"{\"a\": 1}")),
         refused,
         Ran::TimedOut,
+        Ran::Ended,
         Ran::Offline,
         Ran::Busy,
         Ran::Moved,

@@ -1,0 +1,150 @@
+//! What an owner changes of a device: all of it or nothing, and it is told whether anything was another before.
+//!
+//! Sessions are not told: whoever moves a device to another workspace has that to do.
+
+use domain::{
+    ids::{DeviceId, TenantId, WorkspaceId},
+    time::Timestamp,
+};
+use sqlx::AnyConnection;
+
+use super::{BY_ID, Device, from_row, locked};
+use crate::{
+    StoreError,
+    control::{
+        Control,
+        failure::{Failed, Outcome as _},
+    },
+};
+
+/// What changes of a device; `None` stays as it is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DeviceChange {
+    /// Where its events go from now on.
+    pub workspace: Option<WorkspaceId>,
+    /// What its owner calls it.
+    pub name: Option<String>,
+    /// What connects it.
+    pub connector: Option<String>,
+    /// For the connector: one JSON object, as text.
+    pub settings: Option<String>,
+}
+
+/// A device after its owner had something changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChangedDevice {
+    /// As it is now.
+    pub device: Device,
+    /// Whether anything of it was another before.
+    pub has_changed: bool,
+}
+
+const UPDATE: &str = "
+    UPDATE devices
+    SET    moved_at = CASE WHEN $3 IS NULL OR workspace = $3 THEN moved_at ELSE $7 END,
+           workspace = COALESCE($3, workspace),
+           name = COALESCE($4, name),
+           connector = COALESCE($5, connector),
+           settings = COALESCE($6, settings),
+           updated_at = $7,
+           version = version + 1
+    WHERE  tenant = $1
+    AND    id = $2";
+
+impl Control {
+    /// Changes a device and answers it as it is now. With `if_version`, only if that is its present version. What is so
+    /// already changes nothing, its version neither.
+    pub async fn update_device(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+        change: &DeviceChange,
+        if_version: Option<i64>,
+        now: Timestamp,
+    ) -> Result<ChangedDevice, StoreError> {
+        self.database
+            .again(|| self.try_to_change((tenant, device), change, if_version, now))
+            .await
+    }
+
+    async fn try_to_change(
+        &self,
+        of: (TenantId, DeviceId),
+        change: &DeviceChange,
+        if_version: Option<i64>,
+        now: Timestamp,
+    ) -> Result<ChangedDevice, Failed> {
+        let mut transaction = self.database.begin().await?;
+        let locked = locked::lock(&mut transaction, &self.database, of).await?;
+        let refused = match locked.filter(|device| !device.is_leaving) {
+            None => Some(StoreError::NotFound("device")),
+            Some(locked) if if_version.is_some_and(|version| version != locked.version) => {
+                Some(StoreError::VersionMismatch)
+            }
+            Some(_) => None,
+        };
+        if let Some(refused) = refused {
+            transaction.rollback().await.or_collide()?;
+            return Err(refused.into());
+        }
+        let before = read(&mut transaction, of).await?;
+        if change.is_so_already(&before) {
+            transaction.rollback().await.or_collide()?;
+            return Ok(ChangedDevice {
+                device: before,
+                has_changed: false,
+            });
+        }
+        let (tenant, device) = of;
+        sqlx::query(UPDATE)
+            .bind(tenant.to_string())
+            .bind(device.to_string())
+            .bind(change.workspace.map(|workspace| workspace.to_string()))
+            .bind(change.name.as_deref())
+            .bind(change.connector.as_deref())
+            .bind(change.settings.as_deref())
+            .bind(now.micros())
+            .execute(&mut *transaction)
+            .await
+            .or_dangling("workspace")?;
+        let device = read(&mut transaction, of).await?;
+        transaction.commit().await.or_collide()?;
+        Ok(ChangedDevice {
+            device,
+            has_changed: true,
+        })
+    }
+}
+
+impl DeviceChange {
+    fn is_so_already(&self, device: &Device) -> bool {
+        let DeviceChange {
+            workspace,
+            name,
+            connector,
+            settings,
+        } = self;
+        workspace.is_none_or(|workspace| workspace == device.workspace)
+            && name.as_ref().is_none_or(|name| *name == device.name)
+            && connector
+                .as_ref()
+                .is_none_or(|connector| *connector == device.connector)
+            && settings
+                .as_ref()
+                .is_none_or(|settings| *settings == device.settings)
+    }
+}
+
+/// The device whose row is locked.
+async fn read(
+    on: &mut AnyConnection,
+    (tenant, device): (TenantId, DeviceId),
+) -> Result<Device, Failed> {
+    let row = sqlx::query(BY_ID)
+        .bind(tenant.to_string())
+        .bind(device.to_string())
+        .fetch_one(on)
+        .await
+        .or_collide()?;
+    Ok(from_row(&row)?)
+}
