@@ -11,6 +11,7 @@ mod acts;
 pub(crate) mod board;
 pub(crate) mod commands;
 mod facts;
+mod habits;
 mod handlers;
 pub(crate) mod intake;
 mod jobs;

@@ -227,6 +227,7 @@ pub(crate) fn again(error: &StoreError) -> StoreError {
     match error {
         StoreError::Full => StoreError::Full,
         StoreError::Unavailable(_)
+        | StoreError::Unsuitable(_)
         | StoreError::Conflict(_)
         | StoreError::VersionMismatch
         | StoreError::NotFound(_)

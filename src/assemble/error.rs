@@ -93,7 +93,11 @@ impl AssembleError {
             | AssembleError::MasterKeyUnreadable { .. }
             | AssembleError::OtherMasterKey { .. }
             | AssembleError::MasterKeyNotGiven
-            | AssembleError::RegionLeftOut { .. } => true,
+            | AssembleError::RegionLeftOut { .. }
+            | AssembleError::Store {
+                source: StoreError::Unsuitable(_),
+                ..
+            } => true,
             AssembleError::Folder { .. }
             | AssembleError::Store { .. }
             | AssembleError::Client(_)

@@ -101,10 +101,12 @@ impl Migration {
             Place::ControlFile(url) => Control::migrate(&url).await,
             Place::ControlServer(options) => Control::migrate_postgres(&options).await,
             Place::RegionFolder(folder, region) => SqliteLog::migrate(&folder, region).await,
-            Place::RegionServer(options, region) => match options.refuse_lent_connections().await {
-                Ok(()) => PostgresLog::migrate(&options, region).await,
-                Err(error) => Err(error),
-            },
+            Place::RegionServer(options, region) => {
+                match PostgresLog::refuse_lent_connections(&options).await {
+                    Ok(()) => PostgresLog::migrate(&options, region).await,
+                    Err(error) => Err(error),
+                }
+            }
         };
         match migrated {
             Ok(migrated) => Ok(MigratedDatabase { what, migrated }),

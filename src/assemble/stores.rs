@@ -174,7 +174,7 @@ async fn open_log(
             let is_another = settings.database_of(region) != &settings.storage.database_url;
             let opening = async move {
                 if is_another {
-                    options.refuse_lent_connections().await?;
+                    PostgresLog::refuse_lent_connections(&options).await?;
                 }
                 PostgresLog::open(&options, region).await
             };

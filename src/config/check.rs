@@ -40,6 +40,12 @@ pub(super) fn check_together(settings: &Settings, layers: &Layers, errors: &mut 
         wrong("regions.enabled", "expected each region once");
     }
     check_databases(settings, &mut wrong);
+    if settings.cluster.nats_ca().is_some() && settings.cluster.nats_url == Nats::None {
+        wrong(
+            "cluster.nats_ca",
+            "expected nothing, because cluster.nats_url is not set",
+        );
+    }
     if settings.ingest.payload_bytes_max > settings.ingest.batch_bytes_max {
         wrong(
             "ingest.payload_bytes_max",

@@ -244,11 +244,14 @@ fn a_url_that_does_not_fit_is_refused_and_not_told() {
 #[test]
 fn what_nodes_share_must_be_within_their_reach() {
     let alone = refused("", &[("NATS_URL", "nats://host:4222")]);
+    let unused = refused("[cluster]\nnats_ca = \"ca.pem\"", &[]);
     let file = "[regions.eu]\nurl = \"sqlite:\"";
     let apart = refused(file, &[("DATABASE_URL", "postgres://host/db")]);
-    assert_snapshot!(format!("{alone}\n{apart}"), @"
+    assert_snapshot!(format!("{alone}\n{unused}\n{apart}"), @"
     the configuration is wrong
       environment variable NATS_URL: `cluster.nats_url`: expected nothing, because storage.database_url is no URL of PostgreSQL: only there can nodes share it
+    the configuration is wrong
+      file.toml: `cluster.nats_ca`: expected nothing, because cluster.nats_url is not set
     the configuration is wrong
       file.toml: `regions.eu.url`: expected nothing, or a URL of PostgreSQL, because storage.database_url is one
     ");

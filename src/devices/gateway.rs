@@ -29,7 +29,12 @@ use self::{
     outbound::Outbound,
     talk::{Malformed, Talk},
 };
-use super::{credential::Credential, intake::IntakeLimits, sessions::Counted, visits};
+use super::{
+    credential::Credential,
+    intake::IntakeLimits,
+    sessions::Counted,
+    visits::{self, Visitor},
+};
 use crate::{config::Settings, shutdown::Stopping};
 
 /// How long a gateway may take to say hello.
@@ -141,8 +146,11 @@ impl Gateway {
             Ok(session) => session,
             Err(error) => return Ending::from(error),
         };
-        let who = (&self.credential, self.user_agent.take());
-        let noted = visits::note(&self.engine, &session, Transport::WebSocket, who);
+        let visitor = Visitor {
+            credential: &self.credential,
+            user_agent: self.user_agent.take(),
+        };
+        let noted = visits::note(&self.engine, &session, Transport::WebSocket, visitor);
         Box::pin(noted).await;
         let mut talk = Box::new(Talk::new(&self, session.clone(), commands));
         let ending = match outbound.send(&self.welcome(&session)).await {

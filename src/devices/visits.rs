@@ -13,16 +13,27 @@ use store::control::AuditEntry;
 use super::credential::Credential;
 use crate::http::call::append_audit;
 
+/// Who opened a session.
+pub(super) struct Visitor<'a> {
+    /// With what.
+    pub(super) credential: &'a Credential,
+    /// What it calls itself, if it said so.
+    pub(super) user_agent: Option<String>,
+}
+
 /// Notes that a session was opened, if somebody else opened the one before, as far as this node knows.
 pub(super) async fn note(
     engine: &Engine,
     session: &Session,
     transport: Transport,
-    (credential, user_agent): (&Credential, Option<String>),
+    visitor: Visitor<'_>,
 ) {
+    let Visitor {
+        credential,
+        user_agent,
+    } = visitor;
     let Session { tenant, device, .. } = *session;
     let by = Keeper {
-        fence: 0,
         key: credential.key_id,
         ip: credential.ip,
     };

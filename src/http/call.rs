@@ -128,7 +128,19 @@ impl Call {
         resource_id: impl Display,
         meta: Value,
     ) {
-        let entry = AuditEntry {
+        let entry = self.entry(action, resource_type, resource_id, meta);
+        append_audit(&self.engine, &entry).await;
+    }
+
+    /// What the audit log says of what this call does.
+    pub(crate) fn entry(
+        &self,
+        action: &str,
+        resource_type: &str,
+        resource_id: impl Display,
+        meta: Value,
+    ) -> AuditEntry {
+        AuditEntry {
             tenant: self.tenant(),
             at: self.engine.clock().now(),
             actor: self.caller.key().id.to_string(),
@@ -138,8 +150,7 @@ impl Call {
             meta,
             ip: Some(self.caller.context().client_ip()),
             user_agent: user_agent(&self.request),
-        };
-        append_audit(&self.engine, &entry).await;
+        }
     }
 }
 

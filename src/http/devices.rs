@@ -20,14 +20,15 @@ use actix_web::{
     HttpResponse,
     http::{StatusCode, header::ETAG},
 };
+use actors::engine::{DeviceUpdate, EngineError};
 use bytes::Bytes;
 use domain::{
     device::{DeviceInput, DevicePatch, DeviceState},
     ids::DeviceId,
     permission::Permission,
 };
-use serde_json::json;
-use store::control::{ChangedDevice, Device};
+use serde_json::{Value, json};
+use store::control::{AuditEntry, Device};
 
 use super::{
     body::RawBody,
@@ -114,19 +115,21 @@ pub(crate) async fn update(call: Call, if_match: IfMatch, body: RawBody) -> Answ
     let patch = DevicePatch::parse(&body.0).map_err(refused)?;
     let (tenant, workspace) = (call.tenant(), call.caller().workspace());
     let names_workspace = patch.workspace.is_some();
-    let ChangedDevice {
-        device,
-        has_changed,
-    } = call
-        .engine()
-        .update_device(tenant, workspace, id(&call)?, if_match.0, patch)
-        .await?;
-    // What is so already was noted when it became so, also if that call was answered with an error after it.
-    if has_changed {
-        note(&call, "device.updated", &device).await;
-    }
+    let id = id(&call)?;
+    let entry = call.entry("device.updated", "device", id, Value::Null);
+    let note = |device: &Device| AuditEntry {
+        meta: meta(device),
+        ..entry.clone()
+    };
+    let update = DeviceUpdate {
+        patch,
+        if_version: if_match.0,
+        note: &note,
+    };
+    let changed = call.engine().update_device(tenant, workspace, id, update);
+    let device = changed.await?.device;
     if names_workspace {
-        call.engine().leave_workspace(&device).await?;
+        call.engine().leave_workspace(tenant, id).await?;
     }
     answer(StatusCode::OK, &device, None)
 }
@@ -152,13 +155,13 @@ pub(crate) async fn disconnect(call: Call, key: IdempotencyKey, body: RawBody) -
     Members::parse(&body.0, &[])?.end()?;
     let work = async {
         let device = find(&call).await?;
-        let was_connected = call
-            .engine()
-            .disconnect_device(call.tenant(), device.id)
-            .await?;
-        let meta = json!({ "was_connected": was_connected });
-        call.audit("device.disconnected", "device", device.id, meta)
-            .await;
+        let ended = call.engine().disconnect_device(call.tenant(), device.id);
+        let ended = ended.await;
+        if let Some(meta) = meta_of_end(&ended) {
+            call.audit("device.disconnected", "device", device.id, meta)
+                .await;
+        }
+        let was_connected = ended?;
         envelope::one(StatusCode::OK, &json!({ "disconnected": was_connected }))
     };
     call.once(&key, &body.0, work).await
@@ -183,14 +186,28 @@ fn require_sight(call: &Call) -> Result<(), Problem> {
     })
 }
 
-/// Notes what was done to a device. Not its settings, which are its connector's and may hold secrets.
+/// Notes what was done to a device.
 async fn note(call: &Call, action: &str, device: &Device) {
-    let meta = json!({
+    call.audit(action, "device", device.id, meta(device)).await;
+}
+
+/// What is noted of a device. Not its settings, which are its connector's and may hold secrets.
+fn meta(device: &Device) -> Value {
+    json!({
         "name": device.name,
         "connector": device.connector,
         "workspace": device.workspace,
-    });
-    call.audit(action, "device", device.id, meta).await;
+    })
+}
+
+/// What is noted of a session that was to end, unless surely nobody was told so: whoever is told ends it, also when nobody
+/// hears in time what became of it.
+fn meta_of_end(ended: &Result<bool, EngineError>) -> Option<Value> {
+    match ended {
+        Ok(was_connected) => Some(json!({ "was_connected": was_connected })),
+        Err(EngineError::NotFound(_) | EngineError::Overloaded(_)) => None,
+        Err(_in_doubt) => Some(json!({ "was_connected": null })),
+    }
 }
 
 /// Answers a device with its version.
@@ -199,4 +216,28 @@ fn answer(status: StatusCode, device: &Device, qr: Option<&str>) -> Answer {
     let mut response = envelope::one(status, &shown)?;
     response.headers_mut().insert(ETAG, etag(device.version));
     Ok(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use actors::registry::AskError;
+
+    use super::*;
+
+    #[test]
+    fn an_end_that_nobody_confirmed_is_noted_unless_nobody_was_told() {
+        let unwritten = EngineError::Unavailable("it is not written yet".into());
+        let noted = [
+            (Ok(true), Some(json!(true))),
+            (Ok(false), Some(json!(false))),
+            (Err(unwritten), Some(Value::Null)),
+            (Err(EngineError::StorageFull), Some(Value::Null)),
+            (Err(EngineError::NotFound("device")), None),
+            (Err(EngineError::Overloaded(AskError::Full)), None),
+        ];
+        for (ended, was_connected) in noted {
+            let wanted = was_connected.map(|known| json!({ "was_connected": known }));
+            assert_eq!(meta_of_end(&ended), wanted, "{ended:?}");
+        }
+    }
 }

@@ -22,20 +22,17 @@ use parking_lot::Mutex;
 
 use super::{
     DeviceKey,
+    habits::Habits,
     session::{Session, Transport},
 };
 use crate::engine::{Habit, Keeper};
-
-/// Devices of which it is remembered who has done what. One that is forgotten is noted once more, not more.
-const HABITS_OF_MAX: usize = 65_536;
 
 /// See the module.
 #[derive(Default)]
 pub(crate) struct DeviceBoard {
     open: Mutex<HashMap<DeviceKey, Session>>,
     flapping: Mutex<HashMap<DeviceKey, Flapping>>,
-    /// Who did last what is done all the time, by habit.
-    habits: Mutex<HashMap<DeviceKey, [Option<Keeper>; Habit::COUNT]>>,
+    habits: Mutex<Habits>,
     /// Actors that still have something to write.
     owing: AtomicUsize,
 }
@@ -74,12 +71,7 @@ impl DeviceBoard {
 
     /// Whether somebody else did this last, as far as is known here.
     pub(crate) fn is_news(&self, key: DeviceKey, what: Habit, by: Keeper) -> bool {
-        let mut habits = self.habits.lock();
-        if habits.len() >= HABITS_OF_MAX && !habits.contains_key(&key) {
-            habits.clear();
-        }
-        let last = &mut habits.entry(key).or_default()[what as usize];
-        last.replace(by) != Some(by)
+        self.habits.lock().is_news(key, what, by)
     }
 
     #[cfg(test)]

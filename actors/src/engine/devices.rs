@@ -40,6 +40,7 @@ pub use commands::{CommandError, SentMessage, UnsentMessage};
 pub(super) use ending::{note_seen, until_ended};
 pub use kept::{CredentialsError, DeviceMessage, DeviceMessages, Habit, Keeper, KeptCredentials};
 pub(super) use leaving::forget_leaving;
+pub use owned::DeviceUpdate;
 
 /// Messages in flight to one device's actor: the commands that wait for results, and some room.
 const IN_FLIGHT_MAX: usize = 1_024;

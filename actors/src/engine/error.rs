@@ -101,7 +101,9 @@ impl From<StoreError> for EngineError {
     fn from(error: StoreError) -> EngineError {
         match error {
             StoreError::Full => EngineError::StorageFull,
-            StoreError::Unavailable(what) => EngineError::Unavailable(what),
+            StoreError::Unavailable(what) | StoreError::Unsuitable(what) => {
+                EngineError::Unavailable(what)
+            }
             StoreError::Conflict(what) => EngineError::Conflict(what),
             StoreError::VersionMismatch => EngineError::VersionMismatch,
             StoreError::NotFound(what) => EngineError::NotFound(what),

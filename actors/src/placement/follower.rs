@@ -1,7 +1,8 @@
 //! Keeps a tenant's feed up to date on a node that does not hold the tenant, for as long as somebody reads it.
 //!
-//! Says that somebody reads, listens to what the owner then tells of its log, and looks at the store once in a while: what was told may have been lost. A
-//! feed takes no event twice and none out of order, so a lost message costs its readers a page from the store.
+//! Says that somebody reads, listens to what the owner then tells of its log, and looks at the store once in a while: what was
+//! told may have been lost. A feed takes no event twice and none out of order, so a lost message costs its readers a page from
+//! the store.
 
 use std::{
     collections::HashSet,

@@ -112,8 +112,8 @@ impl Shared {
     pub(super) async fn successor(&self) -> Result<Option<NodeSession>, StoreError> {
         let own = self.own_session();
         let mut sessions = self.control.live_sessions().await?;
-        keep_lively(&mut sessions, self.ttl);
         sessions.retain(|session| Some(session.id) != own && session.node != self.node);
+        keep_lively(&mut sessions, self.ttl);
         Ok(sessions.choose(&mut (self.random)()).cloned())
     }
 
@@ -164,7 +164,8 @@ impl Shared {
 
 /// Leaves out sessions that stand only because their time is not over yet: a node that has just died lives, by the database's
 /// clock, until its lease ends. A heart that has missed a beat while another one did not is not trusted with anything new. Only
-/// the database's times are compared with each other.
+/// the database's times are compared with each other, and only those of nodes that can be chosen: while leases of different
+/// lengths are configured our own may be the longest, and must not rule everybody out.
 fn keep_lively(sessions: &mut Vec<NodeSession>, ttl: Duration) {
     let Some(latest) = sessions.iter().map(|session| session.expires_at).max() else {
         return;
@@ -211,5 +212,9 @@ mod tests {
         let mut nobody = Vec::new();
         keep_lively(&mut nobody, TTL);
         assert!(nobody.is_empty());
+        // Somebody is left if there is anybody.
+        let mut alone = vec![beaten(14_000)];
+        keep_lively(&mut alone, TTL);
+        assert_eq!(alone.len(), 1);
     }
 }

@@ -28,25 +28,50 @@ pub(crate) enum ReaderNews {
 }
 
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Readers {
-    until: RwLock<HashMap<TenantId, Instant>>,
+    known: RwLock<Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    until: HashMap<TenantId, Instant>,
+    /// When to forget those that are not believed any more: each word would be too often.
+    sweep_at: Instant,
 }
 
 impl Readers {
     /// Whether somebody reads the log on another node.
     pub(super) fn is_read(&self, tenant: TenantId, now: Instant) -> bool {
-        let until = self.until.read();
-        until.get(&tenant).is_some_and(|until| now < *until)
+        let known = self.known.read();
+        known.until.get(&tenant).is_some_and(|until| now < *until)
     }
 
     /// Notes what another node says. Answers those of which it was not known: their readers may have missed something
     /// between the moment when they began and this one.
     pub(super) fn note(&self, tenants: Vec<TenantId>, now: Instant) -> Vec<TenantId> {
-        let mut until = self.until.write();
-        until.retain(|_, until| now < *until);
-        let is_new = |tenant: &TenantId| until.insert(*tenant, now + BELIEVED_FOR).is_none();
+        let mut known = self.known.write();
+        if known.sweep_at <= now {
+            known.until.retain(|_, until| now < *until);
+            known.sweep_at = now + BELIEVED_FOR;
+        }
+        let is_new = |tenant: &TenantId| {
+            let before = known.until.insert(*tenant, now + BELIEVED_FOR);
+            before.is_none_or(|until| until <= now)
+        };
         tenants.into_iter().filter(is_new).collect()
+    }
+}
+
+impl Default for Readers {
+    fn default() -> Readers {
+        let known = Known {
+            until: HashMap::new(),
+            sweep_at: Instant::now(),
+        };
+        Readers {
+            known: RwLock::new(known),
+        }
     }
 }
 
@@ -80,6 +105,13 @@ mod tests {
         assert_eq!(readers.note(tenants([2, 3]), now), tenants([3]));
         let later = now + BELIEVED_FOR;
         assert_eq!(readers.note(tenants([1]), later), tenants([1]));
+        // Not swept yet, but not believed any more either.
+        let soon = Duration::from_secs(1);
+        readers.note(tenants([4]), later + soon);
+        readers.note(tenants([5]), later + soon * 2);
+        readers.note(tenants([6]), later + BELIEVED_FOR);
+        let new = readers.note(tenants([4, 6]), later + BELIEVED_FOR + soon);
+        assert_eq!(new, tenants([4]));
     }
 
     #[test]
@@ -87,6 +119,6 @@ mod tests {
         let (readers, now) = (Readers::default(), Instant::now());
         readers.note(tenants([1, 2, 3]), now);
         readers.note(tenants([4]), now + BELIEVED_FOR);
-        assert_eq!(readers.until.read().len(), 1);
+        assert_eq!(readers.known.read().until.len(), 1);
     }
 }

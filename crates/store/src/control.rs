@@ -29,7 +29,7 @@ use tokio::time::Instant;
 
 pub use self::{
     audit::{AuditEntry, AuditFilter, RecordedAudit},
-    devices::{ChangedDevice, Device, DeviceChange, Holder, NewDevice, OpenedDevice},
+    devices::{ChangedDevice, Device, DeviceChange, DeviceNote, Holder, NewDevice, OpenedDevice},
     leases::{Before, Claim, LeaseKey, LeaseKind, Owner},
     reservations::{Answer, Reservation, Reserve},
     sessions::{NodeSession, Renewal, SessionId},

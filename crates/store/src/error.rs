@@ -9,6 +9,9 @@ pub enum StoreError {
     /// The store does not answer, or was busy for too long. Answer 503.
     #[error("the store is unavailable: {0}")]
     Unavailable(String),
+    /// What the configuration names is there, but cannot be worked with: it will not get better by itself. Answer 503.
+    #[error("the store cannot be used as it is: {0}")]
+    Unsuitable(String),
     /// Somebody else wrote first: a name is taken, a key was rotated already. Answer 409.
     #[error("{0}")]
     Conflict(String),

@@ -1,6 +1,6 @@
 //! What every part of the store has to know to reach a `PostgreSQL` server. Decides nothing about what is kept there.
 
-mod pooling;
+pub(crate) mod pooling;
 
 use std::{fmt, time::Duration};
 

@@ -27,7 +27,11 @@ use super::{
 };
 use crate::{
     config::{Settings, seconds},
-    devices::{intake::IntakeLimits, sessions::Sessions, visits},
+    devices::{
+        intake::IntakeLimits,
+        sessions::Sessions,
+        visits::{self, Visitor},
+    },
     shutdown::Stopping,
 };
 
@@ -177,13 +181,11 @@ async fn let_in(
         credential,
         will,
     } = admitted;
-    visits::note(
-        &shared.engine,
-        &session,
-        Transport::Mqtt,
-        (&credential, None),
-    )
-    .await;
+    let visitor = Visitor {
+        credential: &credential,
+        user_agent: None,
+    };
+    visits::note(&shared.engine, &session, Transport::Mqtt, visitor).await;
     let mut outbox = BytesMut::new();
     outbox.extend_from_slice(&answers.accepted(Offer {
         receive_max: shared.limits.receive_max(),

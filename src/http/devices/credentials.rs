@@ -27,9 +27,10 @@ pub(crate) async fn get(call: Call) -> Answer {
         .device_credentials(call.tenant(), device.id)
         .await?;
     if kept.bytes.is_some() {
-        let by = keeper(&call, kept.fence);
+        let by = keeper(&call);
         let (tenant, engine) = (call.tenant(), call.engine());
-        if engine.is_news(tenant, device.id, Habit::Read, by) {
+        let read = Habit::Read { fence: kept.fence };
+        if engine.is_news(tenant, device.id, read, by) {
             let meta = json!({ "fence": kept.fence });
             call.audit("device.credentials_read", "device", device.id, meta)
                 .await;
@@ -53,10 +54,10 @@ pub(crate) async fn put(call: Call, body: RawBody) -> Answer {
     let fence = fence(call.request())?;
     let device = find(&call).await?;
     let length = body.0.len();
-    let by = keeper(&call, fence);
+    let by = keeper(&call);
     let is_new = call
         .engine()
-        .put_device_credentials(call.tenant(), device.id, by, body.0)
+        .put_device_credentials(call.tenant(), device.id, fence, by, body.0)
         .await?;
     // Connectors change their keys with every message: who does it is told once, until somebody else does.
     if is_new {
@@ -70,9 +71,8 @@ pub(crate) async fn put(call: Call, body: RawBody) -> Answer {
 }
 
 /// Who it is that has to do with credentials.
-fn keeper(call: &Call, fence: u64) -> Keeper {
+fn keeper(call: &Call) -> Keeper {
     Keeper {
-        fence,
         key: call.caller().key().id,
         ip: call.caller().context().client_ip(),
     }

@@ -14,7 +14,7 @@ async fn credentials_are_kept_sealed_and_only_for_the_session_that_holds_the_dev
     let (engine, tenant, device) = (stand.engine(), stand.house.id(), stand.device);
     let put = |fence, text: &'static str| {
         let text = Bytes::from_static(text.as_bytes());
-        engine.put_device_credentials(tenant, device, keeper(fence), text)
+        engine.put_device_credentials(tenant, device, fence, keeper(), text)
     };
     assert!(put(0, "first").await.unwrap());
     let older = stand.connect().await.session.fence.get();
@@ -42,7 +42,7 @@ async fn credentials_are_kept_sealed_and_only_for_the_session_that_holds_the_dev
 #[actix::test]
 async fn whoever_else_keeps_credentials_is_new_although_the_session_is_the_same() {
     let stand = Stand::open().await;
-    let first = keeper(0);
+    let first = keeper();
     let other_key = Keeper {
         key: KeyId::from_uuid(Uuid::from_u128(2)),
         ..first
@@ -61,9 +61,10 @@ async fn whoever_else_keeps_credentials_is_new_although_the_session_is_the_same(
     ];
     for (by, is_new) in puts {
         let secret = Bytes::from_static(b"secret");
-        let put = stand
-            .engine()
-            .put_device_credentials(stand.house.id(), stand.device, by, secret);
+        let put =
+            stand
+                .engine()
+                .put_device_credentials(stand.house.id(), stand.device, 0, by, secret);
         assert_eq!(put.await.unwrap(), is_new, "{by:?}");
     }
 }
@@ -102,10 +103,16 @@ async fn what_is_done_all_the_time_is_news_when_somebody_else_does_it_each_by_it
     let (tenant, device, engine) = (stand.house.id(), stand.device, stand.engine());
     let other = Keeper {
         key: KeyId::from_uuid(Uuid::from_u128(2)),
-        ..keeper(0)
+        ..keeper()
     };
-    for what in [Habit::Keep, Habit::Read, Habit::Connect] {
-        for (by, is_news) in [(keeper(0), true), (keeper(0), false), (other, true)] {
+    for what in [
+        Habit::Keep { fence: 0 },
+        Habit::Keep { fence: 1 },
+        Habit::Read { fence: 0 },
+        Habit::Read { fence: 1 },
+        Habit::Connect,
+    ] {
+        for (by, is_news) in [(keeper(), true), (keeper(), false), (other, true)] {
             assert_eq!(
                 engine.is_news(tenant, device, what, by),
                 is_news,

@@ -49,7 +49,7 @@ impl Stand {
         let secret = Bytes::from_static(b"secret");
         let kept = stand
             .engine()
-            .put_device_credentials(tenant, device, keeper(fence), secret);
+            .put_device_credentials(tenant, device, fence, keeper(), secret);
         kept.await.unwrap();
         drop(gateway);
         stand.until_quiet().await;

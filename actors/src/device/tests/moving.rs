@@ -1,20 +1,21 @@
 //! Devices that get another workspace: what their sessions say belongs to one of the two, and is lost in neither.
 
-use domain::{
-    device::{ByeReason, DevicePatch},
-    ids::WorkspaceId,
-};
+use domain::{device::ByeReason, ids::WorkspaceId};
 use futures_util::FutureExt as _;
 use store::control::ChangedDevice;
 
-use super::stand::{Stand, all, message};
+use super::stand::{Stand, all, change, message};
 use crate::engine::WorkspaceInput;
 
 impl Stand {
     async fn make_other(&self) -> WorkspaceId {
+        self.make_workspace("other").await
+    }
+
+    async fn make_workspace(&self, slug: &str) -> WorkspaceId {
         let input = WorkspaceInput {
-            slug: "other".into(),
-            name: "Other".into(),
+            slug: slug.into(),
+            name: slug.into(),
             retention_days: None,
         };
         let made = self.engine().create_workspace(self.house.id(), input);
@@ -24,17 +25,21 @@ impl Stand {
     /// Moves the device, and does not tell its session.
     async fn move_silently(&self, slug: &str) -> ChangedDevice {
         let patch = format!(r#"{{"workspace":"{slug}"}}"#);
-        let patch = DevicePatch::parse(patch.as_bytes()).unwrap();
         let engine = self.engine();
-        let moved = engine.update_device(self.house.id(), None, self.device, None, patch);
+        let moved = engine.update_device(self.house.id(), None, self.device, change(&patch));
         moved.await.unwrap()
     }
 
     async fn move_to(&self, slug: &str) -> ChangedDevice {
         let moved = self.move_silently(slug).await;
-        let told = self.engine().leave_workspace(&moved.device);
-        told.await.unwrap();
+        self.tell().await;
         moved
+    }
+
+    /// Tells the session that its device has moved.
+    async fn tell(&self) {
+        let told = self.engine().leave_workspace(self.house.id(), self.device);
+        told.await.unwrap();
     }
 }
 
@@ -93,6 +98,19 @@ async fn a_session_that_could_not_be_told_that_its_device_has_moved_is_told_by_t
     assert_eq!(gateway.bye().now_or_never(), None);
     assert!(!stand.move_to("other").await.has_changed);
     assert_eq!(gateway.bye().await, Some(ByeReason::Shutdown));
+}
+
+#[actix::test]
+async fn a_session_where_its_device_has_moved_on_to_goes_on_when_the_first_move_is_told_late() {
+    let stand = Stand::open().await;
+    stand.make_other().await;
+    let third = stand.make_workspace("third").await;
+    stand.move_silently("other").await;
+    stand.move_silently("third").await;
+    let mut gateway = stand.connect().await;
+    assert_eq!(gateway.session.workspace, third);
+    stand.tell().await;
+    assert_eq!(gateway.bye().now_or_never(), None);
 }
 
 #[actix::test]

@@ -7,11 +7,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use domain::device::{ByeReason, CommandName, CommandResult, DevicePatch, DeviceState};
+use domain::device::{ByeReason, CommandName, CommandResult, DeviceState};
 
 use futures_util::FutureExt as _;
 
-use super::stand::{Gateway, connect, connected, make_device, message, said};
+use super::stand::{Gateway, change, connect, connected, make_device, message, said};
 use crate::{
     Engine,
     device::{
@@ -146,14 +146,12 @@ async fn a_session_on_another_node_goes_on_if_it_is_where_its_device_has_been_mo
     let mut gateway = connect(&two.b.engine, two.key).await.unwrap();
     let first = gateway.session.workspace;
     for told in [Some(ByeReason::Shutdown), None] {
-        let patch = DevicePatch::parse(br#"{"workspace":"other"}"#).unwrap();
-        let moved = two
-            .a
-            .engine
-            .update_device(tenant, None, device, None, patch);
+        let engine = &two.a.engine;
+        let to_other = change(r#"{"workspace":"other"}"#);
+        let moved = engine.update_device(tenant, None, device, to_other);
         let moved = moved.await.unwrap();
         assert_eq!(moved.device.workspace, made.id);
-        two.a.engine.leave_workspace(&moved.device).await.unwrap();
+        engine.leave_workspace(tenant, device).await.unwrap();
         assert_eq!(gateway.bye().now_or_never().flatten(), told);
         if told.is_some() {
             assert_eq!(gateway.session.workspace, first);

@@ -4,12 +4,15 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::{
-    device::{ByeReason, DeviceEvent, DevicePatch, DeviceState, EndReason, Report},
+    device::{ByeReason, DeviceEvent, DeviceState, EndReason, Report},
     event::EventType,
 };
 
-use super::stand::{Stand, all, connect, connected, message, offline, until};
-use crate::device::{DeviceItem, OpenError, SessionError};
+use super::stand::{Stand, all, change, connect, connected, message, offline, until};
+use crate::{
+    device::{DeviceItem, OpenError, SessionError},
+    engine::DeviceUpdate,
+};
 
 #[actix::test]
 async fn a_device_goes_through_its_states_and_the_log_says_each_change_once() {
@@ -276,14 +279,18 @@ async fn a_device_that_gets_another_workspace_connects_again_and_sends_there() {
         .create_workspace(tenant, input)
         .await
         .unwrap();
-    let patch = DevicePatch::parse(br#"{"workspace":"other"}"#).unwrap();
     let engine = stand.engine();
-    let changed = engine.update_device(tenant, None, stand.device, Some(1), patch);
+    let to_other = DeviceUpdate {
+        if_version: Some(1),
+        ..change(r#"{"workspace":"other"}"#)
+    };
+    let changed = engine.update_device(tenant, None, stand.device, to_other);
     let changed = changed.await.unwrap();
     assert!(changed.has_changed);
     let changed = changed.device;
     assert_eq!((changed.workspace, changed.version), (other.id, 2));
-    engine.leave_workspace(&changed).await.unwrap();
+    let left = engine.leave_workspace(tenant, stand.device);
+    left.await.unwrap();
     assert_eq!(gateway.bye().await, Some(ByeReason::Shutdown));
     let again = stand.connect().await;
     assert_eq!(again.session.workspace, other.id);

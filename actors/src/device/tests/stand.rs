@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use domain::{
-    device::{ByeReason, DeviceEvent, DeviceInput, MessageKey, Report},
+    device::{ByeReason, DeviceEvent, DeviceInput, DevicePatch, MessageKey, Report},
     event::{Event, EventType},
     fence::Fence,
     ids::{DeviceId, KeyId, TenantId},
@@ -12,7 +12,7 @@ use domain::{
 };
 use serde_json::Value;
 use store::{
-    control::{Device, Holder},
+    control::{AuditEntry, Device, Holder},
     log::{RegionLog, Write},
 };
 use uuid::Uuid;
@@ -20,7 +20,7 @@ use uuid::Uuid;
 use crate::{
     Engine,
     device::{DeviceKey, LinkReceiver, OpenError, OpenSession, Session, ToDevice, Transport, link},
-    engine::Keeper,
+    engine::{DeviceUpdate, Keeper},
     webhook::tests::house::House,
 };
 
@@ -162,11 +162,34 @@ pub(super) async fn make_device(engine: &Engine, tenant: TenantId) -> DeviceId {
 }
 
 /// Whoever keeps credentials, always with the same key and from the same place.
-pub(super) fn keeper(fence: u64) -> Keeper {
+pub(super) fn keeper() -> Keeper {
     Keeper {
-        fence,
         key: KeyId::from_uuid(Uuid::from_u128(1)),
         ip: [127, 0, 0, 1].into(),
+    }
+}
+
+/// How a change of a device is noted.
+pub(super) fn note(device: &Device) -> AuditEntry {
+    AuditEntry {
+        tenant: device.tenant,
+        at: device.updated_at,
+        actor: "test".to_owned(),
+        action: "device.updated".to_owned(),
+        resource_type: "device".to_owned(),
+        resource_id: device.id.to_string(),
+        meta: serde_json::Value::Null,
+        ip: None,
+        user_agent: None,
+    }
+}
+
+/// A change that is made whatever the version is.
+pub(super) fn change(patch: &str) -> DeviceUpdate<'static> {
+    DeviceUpdate {
+        patch: DevicePatch::parse(patch.as_bytes()).unwrap(),
+        if_version: None,
+        note: &note,
     }
 }
 

@@ -32,8 +32,6 @@ pub struct KeptCredentials {
 /// Who writes or reads credentials, or connects as a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Keeper {
-    /// Under which fence: the one that is held; before the device's first session, 0. Who connects does so under none: 0.
-    pub fence: u64,
     /// With which API key.
     pub key: KeyId,
     /// From where.
@@ -44,16 +42,17 @@ pub struct Keeper {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Habit {
     /// Its credentials are written.
-    Keep,
+    Keep {
+        /// Under which fence: the one that is held; before the device's first session, 0.
+        fence: u64,
+    },
     /// Its credentials are read.
-    Read,
+    Read {
+        /// The one that is held then.
+        fence: u64,
+    },
     /// A session is opened.
     Connect,
-}
-
-impl Habit {
-    /// How many there are.
-    pub(crate) const COUNT: usize = 3;
 }
 
 /// Why credentials were not written.
@@ -124,11 +123,12 @@ impl Engine {
     }
 
     /// Keeps what the device's connector has to keep, and answers whether somebody else did it last, as far as this node knows.
-    /// Only the session that holds the device may do it.
+    /// Only the session that holds the device, under `fence`, may do it.
     pub async fn put_device_credentials(
         &self,
         tenant: TenantId,
         device: DeviceId,
+        fence: u64,
         by: Keeper,
         bytes: Bytes,
     ) -> Result<bool, CredentialsError> {
@@ -147,7 +147,7 @@ impl Engine {
             tenant,
             device,
             credentials: Credentials {
-                fence: Fence::new(by.fence),
+                fence: Fence::new(fence),
                 sealed,
                 at: self.inner.clock.now(),
             },
@@ -156,7 +156,7 @@ impl Engine {
             Ok(()) => {
                 let key = DeviceKey { tenant, device };
                 let board = &self.inner.devices.board;
-                Ok(board.is_news(key, Habit::Keep, by))
+                Ok(board.is_news(key, Habit::Keep { fence }, by))
             }
             Err(WriteError::DeviceFenced { held, .. }) => {
                 Err(CredentialsError::Fenced { held: held.get() })

@@ -11,7 +11,7 @@ use domain::{
     new_event::WorkspaceRef,
 };
 use outbound::bus::BusError;
-use store::control::{ChangedDevice, Device, DeviceChange, NewDevice, Tenant};
+use store::control::{ChangedDevice, Device, DeviceChange, DeviceNote, NewDevice, Tenant};
 use tokio::time::timeout;
 use tracing::debug;
 
@@ -29,6 +29,16 @@ use crate::{
 const DEFAULT_WORKSPACE: &str = "default";
 /// How long another node may take to tell what is shown there.
 const SHOW_WITHIN: Duration = Duration::from_secs(5);
+
+/// What an owner has changed of a device.
+pub struct DeviceUpdate<'a> {
+    /// What is another from now on.
+    pub patch: DevicePatch,
+    /// Only if that is its present version.
+    pub if_version: Option<i64>,
+    /// Says how the change is noted in the audit log, which is done together with it.
+    pub note: &'a DeviceNote<'a>,
+}
 
 impl Engine {
     /// Makes a device.
@@ -115,17 +125,20 @@ impl Engine {
         posted.ok()?.await.ok()?
     }
 
-    /// Changes a device, and says whether anything of it was another before. With `if_version`, only if that is its present
-    /// version. The session of one that has moved to another workspace goes on in the old one until
-    /// [`leave_workspace`](Engine::leave_workspace) is called.
+    /// Changes a device, and says whether anything of it was another before. The session of one that has moved to another workspace
+    /// goes on in the old one until [`leave_workspace`](Engine::leave_workspace) is called.
     pub async fn update_device(
         &self,
         tenant: TenantId,
         confined_to: Option<WorkspaceId>,
         id: DeviceId,
-        if_version: Option<i64>,
-        patch: DevicePatch,
+        update: DeviceUpdate<'_>,
     ) -> Result<ChangedDevice, EngineError> {
+        let DeviceUpdate {
+            patch,
+            if_version,
+            note,
+        } = update;
         let device = self.device(tenant, confined_to, id).await?;
         let workspace = match &patch.workspace {
             Some(named) => self.found_workspace(&device, confined_to, named).await?,
@@ -140,10 +153,11 @@ impl Engine {
             name: patch.name,
             connector: patch.connector,
             settings: patch.settings,
+            if_version,
         };
         let now = self.inner.clock.now();
         let control = &self.inner.control;
-        let changed = control.update_device(tenant, id, &change, if_version, now);
+        let changed = control.update_device(tenant, id, &change, note, now);
         let ChangedDevice {
             device,
             has_changed,
@@ -155,9 +169,16 @@ impl Engine {
     }
 
     /// Has a device's session connect again if it is in a workspace that the device has left: what it sends from then on goes to
-    /// the present one. `device` is what [`update_device`](Engine::update_device) answered, so that every session that took
-    /// another workspace stands in it. If this fails, it is to be called again.
-    pub async fn leave_workspace(&self, device: &Device) -> Result<(), EngineError> {
+    /// the present one. If this fails, it is to be called again.
+    pub async fn leave_workspace(
+        &self,
+        tenant: TenantId,
+        device: DeviceId,
+    ) -> Result<(), EngineError> {
+        // Read now, and not taken from whoever moved it: it may have moved on since, and its session have followed it.
+        let Some(device) = self.inner.control.device(tenant, device).await? else {
+            return Ok(());
+        };
         if device.moved_at.is_none() || !device.is_live {
             return Ok(());
         }

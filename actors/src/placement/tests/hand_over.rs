@@ -25,6 +25,16 @@ async fn a_tenant_is_given_to_a_node_whose_heart_beats() {
 }
 
 #[actix::test]
+async fn whoever_has_the_longest_lease_still_finds_somebody_to_give_its_tenants_to() {
+    let stand = Stand::open().await;
+    let a = stand.node("a").await;
+    let shorter = Duration::from_secs(5);
+    let other = stand.control.begin_session("b", shorter).await.unwrap();
+    let chosen = a.shared.successor().await.unwrap();
+    assert_eq!(chosen.map(|node| node.id), Some(other));
+}
+
+#[actix::test]
 async fn a_tenant_whose_new_owner_dies_at_once_is_taken_over_when_that_session_has_ended() {
     let stand = Stand::open().await;
     let (a, b) = (stand.node("a").await, stand.node("b").await);

@@ -14,9 +14,12 @@ use super::frame::{MESSAGE_BYTES_MAX, Piece, Share};
 const MESSAGES_MAX: usize = 256;
 /// Bytes that half assembled messages may grow to, all together.
 const BYTES_MAX: usize = 4 * MESSAGE_BYTES_MAX;
-/// The part of all this that one share may have, so that whoever sends much of it leaves room for others. Any one message
+/// One share may have a part of all this in so many, so that whoever sends much of it leaves room for others. Any one message
 /// fits into it.
 const SHARES: usize = 4;
+/// The same of answers. For them it is more: a request that finds no room was not carried out and can go again, but an answer
+/// that finds none is lost after everything was done.
+const ANSWER_SHARES: usize = 2;
 /// How long the pieces of one message may take.
 const WITHIN: Duration = Duration::from_secs(30);
 
@@ -41,6 +44,8 @@ struct Used {
 pub(super) struct Limits {
     pub(super) messages_max: usize,
     pub(super) bytes_max: usize,
+    /// One share may have a part in so many of both.
+    pub(super) shares: usize,
     pub(super) within: Duration,
 }
 
@@ -69,7 +74,26 @@ impl Default for Limits {
         Limits {
             messages_max: MESSAGES_MAX,
             bytes_max: BYTES_MAX,
+            shares: SHARES,
             within: WITHIN,
+        }
+    }
+}
+
+impl Limits {
+    /// For whoever asks.
+    pub(super) fn of_answers() -> Limits {
+        Limits {
+            shares: ANSWER_SHARES,
+            ..Limits::default()
+        }
+    }
+
+    fn of_share(self) -> Limits {
+        Limits {
+            messages_max: self.messages_max.div_ceil(self.shares),
+            bytes_max: self.bytes_max / self.shares,
+            ..self
         }
     }
 }
@@ -196,16 +220,6 @@ impl Used {
     }
 }
 
-impl Limits {
-    fn of_share(self) -> Limits {
-        Limits {
-            messages_max: self.messages_max.div_ceil(SHARES),
-            bytes_max: self.bytes_max / SHARES,
-            within: self.within,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -236,6 +250,7 @@ mod tests {
         Assembly::new(Limits {
             messages_max,
             bytes_max,
+            shares: SHARES,
             within: Duration::from_secs(1),
         })
     }
@@ -308,8 +323,21 @@ mod tests {
 
     #[test]
     fn any_message_fits_into_a_share() {
-        let share = Limits::default().of_share();
-        assert!(share.bytes_max >= MESSAGE_BYTES_MAX);
+        for limits in [Limits::default(), Limits::of_answers()] {
+            assert!(limits.of_share().bytes_max >= MESSAGE_BYTES_MAX);
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_asks_much_has_room_for_half_of_all_answers() {
+        let (mut assembly, now) = (Assembly::new(Limits::of_answers()), Instant::now());
+        let (greedy, other) = (Share::fresh(), Share::fresh());
+        let long = |share| piece_of(share, 0, MESSAGE_BYTES_MAX / 2, b"a");
+        for key in 0..4 {
+            assert_eq!(assembly.add(&key, long(greedy), now), Added::Half);
+        }
+        assert_eq!(assembly.add(&4, long(greedy), now), Added::Full);
+        assert_eq!(assembly.add(&5, long(other), now), Added::Half);
     }
 
     #[tokio::test(start_paused = true)]

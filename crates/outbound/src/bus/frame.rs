@@ -15,6 +15,10 @@ use super::clock::Moment;
 
 /// The one version that is spoken.
 const VERSION: u8 = 2;
+/// The version before, of which no more is known than how to refuse it.
+const VERSION_BEFORE: u8 = 1;
+/// What stands before the bytes of a piece there: version, kind, within, offset and length.
+const HEAD_BYTES_BEFORE: usize = 14;
 /// Bytes before those of the piece.
 pub(super) const HEAD_BYTES: usize = 30;
 /// Bytes of one piece, at most: less than any server takes by default, so that short messages need not wait for long ones.
@@ -66,8 +70,8 @@ pub(super) struct Piece {
 /// Why bytes are no piece.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// They are of a version that is not spoken here.
-    OtherVersion,
+    /// They are of this version, which is not spoken here.
+    OtherVersion(u8),
     /// They break the rules.
     Malformed,
 }
@@ -117,7 +121,7 @@ impl Piece {
     pub(super) fn parse(mut bytes: Bytes) -> Result<Piece, Unreadable> {
         match bytes.first() {
             Some(&VERSION) => {}
-            Some(_) => return Err(Unreadable::OtherVersion),
+            Some(&version) => return Err(Unreadable::OtherVersion(version)),
             None => return Err(Unreadable::Malformed),
         }
         if bytes.len() < HEAD_BYTES {
@@ -160,6 +164,19 @@ pub(super) fn bare(kind: Kind, moment: Moment) -> Bytes {
         share: Share::NONE,
     };
     stamp.framed(0, 0, &[])
+}
+
+/// Says to whoever asked in another version that nothing was done: in that version if it is the one before. While nodes are
+/// replaced one by one, those that are left must not take a refusal for an answer that they cannot read.
+pub(super) fn refusal(version: u8, moment: Moment) -> Bytes {
+    if version != VERSION_BEFORE {
+        return bare(Kind::Refused, moment);
+    }
+    let mut bytes = BytesMut::zeroed(HEAD_BYTES_BEFORE);
+    // Everything else is zero in a message without a body.
+    bytes[0] = VERSION_BEFORE;
+    bytes[1] = Kind::Refused.code();
+    bytes.freeze()
 }
 
 /// What all pieces of one message have in common.
@@ -264,10 +281,18 @@ mod tests {
     }
 
     #[test]
+    fn the_version_before_is_refused_in_its_own_words() {
+        let moment = Moment::from_micros(7);
+        let before = refusal(1, moment);
+        assert_eq!(&before[..], b"\x01\x04\0\0\0\0\0\0\0\0\0\0\0\0");
+        assert_eq!(refusal(3, moment), bare(Kind::Refused, moment));
+    }
+
+    #[test]
     fn other_versions_are_told_from_nonsense() {
         let mut bytes = bare(Kind::Answer, Moment::from_micros(7)).to_vec();
         bytes[0] = 1;
-        assert_eq!(Piece::parse(bytes.into()), Err(Unreadable::OtherVersion));
+        assert_eq!(Piece::parse(bytes.into()), Err(Unreadable::OtherVersion(1)));
         let mut bytes = bare(Kind::Answer, Moment::from_micros(7)).to_vec();
         bytes[1] = 99;
         assert_eq!(Piece::parse(bytes.into()), Err(Unreadable::Malformed));

@@ -91,12 +91,14 @@ struct Trouble {
 
 impl Trouble {
     /// Says what is new of why servers cannot be reached.
-    fn note(&self, servers: &[Server]) {
-        let reasons = servers.iter().filter_map(|server| {
-            let reason = server.last_error.as_ref()?;
-            Some(format!("{}: {reason}", server.addr.as_url_str()))
-        });
-        let reasons = reasons.collect::<Vec<_>>().join("; ");
+    async fn note(&self, servers: &[Server]) {
+        let mut reasons = Vec::new();
+        for server in servers {
+            if let Some(reason) = reason(server).await {
+                reasons.push(format!("{}: {reason}", server.addr.as_url_str()));
+            }
+        }
+        let reasons = reasons.join("; ");
         let mut told = self.told.lock();
         if !reasons.is_empty() && told.as_ref() != Some(&reasons) {
             tracing::warn!("the bus cannot be reached: {reasons}");
@@ -106,6 +108,21 @@ impl Trouble {
 
     fn is_over(&self) {
         *self.told.lock() = None;
+    }
+}
+
+/// Why a server was not reached. Of one whose name stands for no address the client keeps no word: it is asked for here.
+async fn reason(server: &Server) -> Option<String> {
+    if let Some(reason) = &server.last_error {
+        return Some(reason.clone());
+    }
+    match timeout(CONNECT_WITHIN, server.addr.socket_addrs()).await {
+        Ok(Ok(mut addresses)) => match addresses.next() {
+            Some(_) => None,
+            None => Some("its name stands for no address".to_owned()),
+        },
+        Ok(Err(error)) => Some(format!("its name cannot be resolved: {error}")),
+        Err(_elapsed) => Some("its name cannot be resolved in time".to_owned()),
     }
 }
 
@@ -164,8 +181,11 @@ fn tuned(
     options
         // Chooses nothing. It is the one place where the client tells why the tries before have failed.
         .reconnect_to_server_callback(move |servers, _| {
-            trouble.note(&servers);
-            std::future::ready(None)
+            let trouble = Arc::clone(&trouble);
+            async move {
+                trouble.note(&servers).await;
+                None
+            }
         })
         .retry_on_initial_connect()
         .max_reconnects(None)

@@ -86,7 +86,7 @@ impl Default for Asked {
         Asked {
             next: AtomicU64::new(0),
             waiting: Mutex::default(),
-            halves: Mutex::new(Assembly::new(Limits::default())),
+            halves: Mutex::new(Assembly::new(Limits::of_answers())),
             slots: Semaphore::new(IN_FLIGHT_MAX),
         }
     }
@@ -277,7 +277,7 @@ fn take(link: &Link, message: Message) {
     let mut piece = match Piece::parse(message.payload) {
         Ok(piece) => piece,
         // A node that speaks another version has not understood what it was asked either.
-        Err(Unreadable::OtherVersion) => return asked.end(token, Err(BusError::Refused)),
+        Err(Unreadable::OtherVersion(_)) => return asked.end(token, Err(BusError::Refused)),
         Err(Unreadable::Malformed) => {
             link.metering.dropped(Dropped::Unreadable, 1);
             return asked.end(token, Err(BusError::AnswerLost));

@@ -189,7 +189,11 @@ impl Server {
         };
         let piece = match Piece::parse(message.payload) {
             Ok(piece) if piece.kind == Kind::Request => piece,
-            Err(Unreadable::OtherVersion) => return self.tell(reply, Kind::Refused),
+            Err(Unreadable::OtherVersion(version)) => {
+                let body = frame::refusal(version, self.link.clock.read(Instant::now()));
+                let subject = reply;
+                return self.link.send(Outgoing { subject, body });
+            }
             Ok(_) | Err(Unreadable::Malformed) => {
                 self.link.metering.dropped(Dropped::Unreadable, 1);
                 return self.tell(reply, Kind::Refused);

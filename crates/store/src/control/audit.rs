@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 
 use domain::{ids::TenantId, time::Timestamp};
-use sqlx::any::AnyRow;
+use sqlx::{AnyConnection, any::AnyRow};
 
 use super::{
     Control,
@@ -90,23 +90,9 @@ impl Control {
 
     async fn try_to_append(&self, entry: &AuditEntry) -> Result<u64, Failed> {
         let mut transaction = self.database.begin().await?;
-        let no = bump(&mut transaction, &format!("audit_log.no/{}", entry.tenant)).await?;
-        sqlx::query(APPEND)
-            .bind(entry.tenant.to_string())
-            .bind(no)
-            .bind(entry.at.micros())
-            .bind(entry.actor.as_str())
-            .bind(entry.action.as_str())
-            .bind(entry.resource_type.as_str())
-            .bind(entry.resource_id.as_str())
-            .bind(to_json(&entry.meta))
-            .bind(entry.ip.map(|ip| ip.to_string()))
-            .bind(entry.user_agent.as_deref())
-            .execute(&mut *transaction)
-            .await
-            .or_dangling("tenant")?;
+        let no = append(&mut transaction, entry).await?;
         transaction.commit().await.or_collide()?;
-        Ok(no.unsigned_abs())
+        Ok(no)
     }
 
     /// One page of the tenant's audit log, newest first: what follows the entry with the number `after`, at most
@@ -133,6 +119,26 @@ impl Control {
             .or_fail()?;
         rows.iter().map(from_row).collect()
     }
+}
+
+/// Appends an entry in the transaction of what it tells of: there is either both of them or neither.
+pub(super) async fn append(on: &mut AnyConnection, entry: &AuditEntry) -> Result<u64, Failed> {
+    let no = bump(on, &format!("audit_log.no/{}", entry.tenant)).await?;
+    sqlx::query(APPEND)
+        .bind(entry.tenant.to_string())
+        .bind(no)
+        .bind(entry.at.micros())
+        .bind(entry.actor.as_str())
+        .bind(entry.action.as_str())
+        .bind(entry.resource_type.as_str())
+        .bind(entry.resource_id.as_str())
+        .bind(to_json(&entry.meta))
+        .bind(entry.ip.map(|ip| ip.to_string()))
+        .bind(entry.user_agent.as_deref())
+        .execute(on)
+        .await
+        .or_dangling("tenant")?;
+    Ok(no.unsigned_abs())
 }
 
 fn from_row(row: &AnyRow) -> Result<RecordedAudit, StoreError> {

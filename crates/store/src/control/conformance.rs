@@ -85,6 +85,7 @@ macro_rules! on_database {
                 a_limit_of_devices_holds_however_many_come_at_once,
                 a_device_for_a_foreign_workspace_is_refused,
                 a_change_of_a_device_leaves_the_rest_and_raises_the_version,
+                a_change_of_a_device_is_noted_with_it_or_neither_is,
                 a_deletion_of_an_old_version_of_a_device_is_refused,
                 a_device_that_leaves_is_there_for_whoever_finishes_it_only,
                 devices_are_listed_page_by_page_and_by_workspace,

@@ -98,16 +98,17 @@ impl Database {
     pub(super) async fn migrate_postgres(
         options: &PostgresOptions,
     ) -> Result<Migrated, StoreError> {
-        options.refuse_lent_connections().await?;
         let connect = postgres::options(options)?;
         // A migration may take as long as it takes, but a server that is not there is told from one that works.
-        let reached = schema::reach(&connect);
-        within(
-            options.connect_timeout,
-            reached,
-            "the server does not answer",
-        )
-        .await?;
+        let limit = options.connect_timeout;
+        let open = || {
+            within(
+                limit,
+                postgres::connect(&connect),
+                "the server does not answer",
+            )
+        };
+        options.refuse_lent(open).await?;
         schema::migrate(&connect, &postgres::SETUP).await
     }
 

@@ -18,7 +18,7 @@ use domain::{
 use sqlx::any::AnyRow;
 
 pub use self::{
-    changing::{ChangedDevice, DeviceChange},
+    changing::{ChangedDevice, DeviceChange, DeviceNote},
     making::NewDevice,
     sessions::{Holder, OpenedDevice},
 };

@@ -28,6 +28,21 @@ async fn it_starts_without_a_server_and_works_when_there_is_one() {
 }
 
 #[tokio::test]
+async fn a_server_whose_name_stands_for_no_address_is_told_of() {
+    // Too long for a name, so that nobody has to be asked for it.
+    let name = "n".repeat(64);
+    let bus = begin(&format!("nats://{name}:4222"), &fresh_prefix());
+    let trouble = loop {
+        match bus.inner.link.trouble() {
+            Some(trouble) => break trouble,
+            None => tokio::task::yield_now().await,
+        }
+    };
+    assert!(trouble.contains("cannot be resolved"), "{trouble}");
+    assert!(trouble.contains(&name), "{trouble}");
+}
+
+#[tokio::test]
 async fn subscriptions_and_servers_outlive_an_outage_and_others_hear_of_it() {
     let mut server = Server::new(&[]);
     server.start();

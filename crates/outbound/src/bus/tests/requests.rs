@@ -207,6 +207,17 @@ async fn a_request_of_another_version_is_refused() {
     assert_eq!(waiting.answer().await, Err(BusError::Refused));
 }
 
+#[tokio::test]
+async fn a_node_of_the_version_before_hears_in_its_own_words_that_nothing_was_done() {
+    let bus = connected(&fresh_prefix()).await;
+    let _serving = bus.serve("one", 8, reverse()).await.unwrap();
+    let link = &bus.inner.link;
+    let request = "\u{1}\u{1}\0\0\0\u{9}\0\0\0\0\0\0\0\u{3}abc";
+    let subject = link.node_subject("one").unwrap();
+    let answer = link.client.request(subject, request.into()).await.unwrap();
+    assert_eq!(&answer.payload[..], b"\x01\x04\0\0\0\0\0\0\0\0\0\0\0\0");
+}
+
 #[test]
 fn a_node_that_dies_leaves_nobody_waiting() {
     let (one, two) = (runtime(), runtime());

@@ -5,10 +5,10 @@ use domain::{
     ids::{DeviceId, WorkspaceId},
 };
 
-use super::{Home, Place, at, fresh_uuid, new_workspace};
+use super::{Home, Place, at, audit, fresh_uuid, new_workspace};
 use crate::{
     StoreError,
-    control::{ChangedDevice, Device, DeviceChange, NewDevice},
+    control::{AuditEntry, AuditFilter, ChangedDevice, Device, DeviceChange, NewDevice},
 };
 
 /// A device with every field set.
@@ -30,6 +30,15 @@ pub(super) async fn create(home: &Home, max: Option<u32>) -> Result<Device, Stor
 
 pub(super) async fn read(home: &Home, device: DeviceId) -> Option<Device> {
     home.control.device(home.tenant, device).await.unwrap()
+}
+
+/// What the audit log tells of a change, if the tenant is who had it made.
+fn note(device: &Device) -> AuditEntry {
+    AuditEntry {
+        resource_id: device.id.to_string(),
+        meta: serde_json::json!({ "version": device.version }),
+        ..audit::entry(device.tenant, 9)
+    }
 }
 
 /// Another workspace of the tenant.
@@ -105,7 +114,7 @@ pub(super) async fn a_device_for_a_foreign_workspace_is_refused(place: &Place) {
     };
     let refused = home
         .control
-        .update_device(home.tenant, made.id, &change, None, at(2))
+        .update_device(home.tenant, made.id, &change, &note, at(2))
         .await;
     assert!(matches!(refused, Err(StoreError::NotFound("workspace"))));
     assert_eq!(read(&home, made.id).await, Some(made));
@@ -115,9 +124,13 @@ pub(super) async fn a_change_of_a_device_leaves_the_rest_and_raises_the_version(
     let home = Home::new(place).await;
     let made = create(&home, None).await.unwrap();
     let workspace = another_workspace(&home).await;
-    let update = async |change: DeviceChange, version| {
+    let update = async |change: DeviceChange, if_version| {
+        let change = DeviceChange {
+            if_version,
+            ..change
+        };
         home.control
-            .update_device(home.tenant, made.id, &change, version, at(9))
+            .update_device(home.tenant, made.id, &change, &note, at(9))
             .await
     };
     let named = DeviceChange {
@@ -143,6 +156,7 @@ pub(super) async fn a_change_of_a_device_leaves_the_rest_and_raises_the_version(
         name: Some("newer".to_owned()),
         connector: Some("mqtt".to_owned()),
         settings: Some("{}".to_owned()),
+        if_version: None,
     };
     let expected = Device {
         workspace,
@@ -157,7 +171,7 @@ pub(super) async fn a_change_of_a_device_leaves_the_rest_and_raises_the_version(
     // What is said again changes nothing.
     let again = home
         .control
-        .update_device(home.tenant, made.id, &all, None, at(12))
+        .update_device(home.tenant, made.id, &all, &note, at(12))
         .await;
     let unchanged = ChangedDevice {
         device: expected.clone(),
@@ -165,6 +179,42 @@ pub(super) async fn a_change_of_a_device_leaves_the_rest_and_raises_the_version(
     };
     assert_eq!(again.unwrap(), unchanged);
     assert_eq!(read(&home, made.id).await, Some(expected));
+}
+
+pub(super) async fn a_change_of_a_device_is_noted_with_it_or_neither_is(place: &Place) {
+    let home = Home::new(place).await;
+    let made = create(&home, None).await.unwrap();
+    let named = |name: &str, if_version| DeviceChange {
+        name: Some(name.to_owned()),
+        if_version,
+        ..DeviceChange::default()
+    };
+    let nobody = AuditEntry {
+        tenant: domain::ids::TenantId::from_uuid(fresh_uuid()),
+        ..note(&made)
+    };
+    let unnoted = |_: &Device| nobody.clone();
+    let refused = home
+        .control
+        .update_device(home.tenant, made.id, &named("new", None), &unnoted, at(2))
+        .await;
+    assert!(matches!(refused, Err(StoreError::NotFound("tenant"))));
+    assert_eq!(read(&home, made.id).await.as_ref(), Some(&made));
+    for (change, is_done) in [
+        (named("new", Some(1)), true),
+        (named("new", None), true),
+        (named("newer", Some(1)), false),
+    ] {
+        let update = home
+            .control
+            .update_device(home.tenant, made.id, &change, &note, at(2));
+        assert_eq!(update.await.is_ok(), is_done);
+    }
+    let filter = AuditFilter::default();
+    let noted = home.control.audit_log(home.tenant, &filter, None, 9).await;
+    let noted: Vec<AuditEntry> = noted.unwrap().into_iter().map(|one| one.entry).collect();
+    let changed = read(&home, made.id).await.unwrap();
+    assert_eq!(noted, [note(&changed)], "what is so already is not noted");
 }
 
 pub(super) async fn a_deletion_of_an_old_version_of_a_device_is_refused(place: &Place) {
@@ -211,7 +261,7 @@ pub(super) async fn a_device_that_leaves_is_there_for_whoever_finishes_it_only(p
         ..DeviceChange::default()
     };
     let changed = control
-        .update_device(home.tenant, leaves.id, &change, None, at(2))
+        .update_device(home.tenant, leaves.id, &change, &note, at(2))
         .await;
     assert!(matches!(changed, Err(StoreError::NotFound("device"))));
     let instead = create(&home, Some(2)).await;
@@ -261,7 +311,7 @@ pub(super) async fn a_foreign_tenant_sees_and_changes_no_device(place: &Place) {
         name: Some("stolen".to_owned()),
         ..DeviceChange::default()
     };
-    let updated = control.update_device(foreign, made.id, &change, None, at(2));
+    let updated = control.update_device(foreign, made.id, &change, &note, at(2));
     let answers = [
         updated.await.err(),
         control

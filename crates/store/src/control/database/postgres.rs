@@ -4,11 +4,16 @@ use std::{io, sync::Arc, time::Duration};
 
 use sqlx::{
     AnyConnection, AnyPool, AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _,
+    Row as _,
     any::{AnyConnectOptions, AnyPoolOptions},
 };
 
 use super::schema::Setup;
-use crate::{PostgresOptions, StoreError, control::failure::Outcome as _};
+use crate::{
+    PostgresOptions, StoreError,
+    control::failure::Outcome as _,
+    postgres::pooling::{Connected, PROCESS},
+};
 
 /// Connections that keep the node's session alive, beside those for everything else.
 const SESSIONS_POOL: u32 = 2;
@@ -52,6 +57,18 @@ pub(super) fn options(options: &PostgresOptions) -> Result<AnyConnectOptions, St
     sqlx::any::install_default_drivers();
     let parsed: AnyConnectOptions = options.url.parse().or_fail()?;
     Ok(parsed.disable_statement_logging())
+}
+
+/// Opens one connection beside the pools.
+pub(super) async fn connect(connect: &AnyConnectOptions) -> Result<AnyConnection, StoreError> {
+    connect.connect().await.or_fail()
+}
+
+impl Connected for AnyConnection {
+    async fn process(&mut self) -> Result<String, StoreError> {
+        let row = sqlx::raw_sql(PROCESS).fetch_one(self).await.or_fail()?;
+        row.try_get(0).or_fail()
+    }
 }
 
 /// Opens the pools.

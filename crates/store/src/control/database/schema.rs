@@ -27,12 +27,6 @@ pub(super) struct Setup {
     pub(super) clock: &'static str,
 }
 
-/// Opens a connection and closes it again.
-pub(super) async fn reach(options: &AnyConnectOptions) -> Result<(), StoreError> {
-    let connection = options.connect().await.or_fail()?;
-    connection.close().await.or_fail()
-}
-
 /// Brings the schema up to date, on a connection of its own: a pool would try a database that cannot be read again and
 /// again, and not say what is wrong with it.
 pub(super) async fn migrate(

@@ -1,5 +1,8 @@
 //! What an owner changes of a device: all of it or nothing, and it is told whether anything was another before.
 //!
+//! A change is noted in the audit log in its own transaction. Were it noted afterwards, one whose commit is in doubt would
+//! never be: whoever repeats it finds that all is so already.
+//!
 //! Sessions are not told: whoever moves a device to another workspace has that to do.
 
 use domain::{
@@ -13,6 +16,7 @@ use crate::{
     StoreError,
     control::{
         Control,
+        audit::{self, AuditEntry},
         failure::{Failed, Outcome as _},
     },
 };
@@ -28,7 +32,12 @@ pub struct DeviceChange {
     pub connector: Option<String>,
     /// For the connector: one JSON object, as text.
     pub settings: Option<String>,
+    /// Only if that is its present version.
+    pub if_version: Option<i64>,
 }
+
+/// Says what the audit log tells of a change, given the device as it is after it.
+pub type DeviceNote<'a> = dyn Fn(&Device) -> AuditEntry + Sync + 'a;
 
 /// A device after its owner had something changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,18 +61,18 @@ const UPDATE: &str = "
     AND    id = $2";
 
 impl Control {
-    /// Changes a device and answers it as it is now. With `if_version`, only if that is its present version. What is so
-    /// already changes nothing, its version neither.
+    /// Changes a device, notes that, and answers it as it is now. What is so already changes nothing, its version neither, and is
+    /// not noted.
     pub async fn update_device(
         &self,
         tenant: TenantId,
         device: DeviceId,
         change: &DeviceChange,
-        if_version: Option<i64>,
+        note: &DeviceNote<'_>,
         now: Timestamp,
     ) -> Result<ChangedDevice, StoreError> {
         self.database
-            .again(|| self.try_to_change((tenant, device), change, if_version, now))
+            .again(|| self.try_to_change((tenant, device), change, note, now))
             .await
     }
 
@@ -71,14 +80,18 @@ impl Control {
         &self,
         of: (TenantId, DeviceId),
         change: &DeviceChange,
-        if_version: Option<i64>,
+        note: &DeviceNote<'_>,
         now: Timestamp,
     ) -> Result<ChangedDevice, Failed> {
         let mut transaction = self.database.begin().await?;
         let locked = locked::lock(&mut transaction, &self.database, of).await?;
         let refused = match locked.filter(|device| !device.is_leaving) {
             None => Some(StoreError::NotFound("device")),
-            Some(locked) if if_version.is_some_and(|version| version != locked.version) => {
+            Some(locked)
+                if change
+                    .if_version
+                    .is_some_and(|version| version != locked.version) =>
+            {
                 Some(StoreError::VersionMismatch)
             }
             Some(_) => None,
@@ -108,6 +121,7 @@ impl Control {
             .await
             .or_dangling("workspace")?;
         let device = read(&mut transaction, of).await?;
+        audit::append(&mut transaction, &note(&device)).await?;
         transaction.commit().await.or_collide()?;
         Ok(ChangedDevice {
             device,
@@ -123,6 +137,7 @@ impl DeviceChange {
             name,
             connector,
             settings,
+            if_version: _,
         } = self;
         workspace.is_none_or(|workspace| workspace == device.workspace)
             && name.as_ref().is_none_or(|name| *name == device.name)

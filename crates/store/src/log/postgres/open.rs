@@ -1,16 +1,17 @@
 //! Opens a region's log on a server, and makes or moves on its schema.
 //!
-//! Decides nothing about what the schema is; see [`schema`].
+//! Decides nothing about what the schema is; see [`schema`]. Nor does it know what gives a pooler away.
 
 use std::sync::Arc;
 
 use domain::{region::Region, time::Timestamp};
 use parking_lot::Mutex;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 use super::{
     PostgresLog,
     connect::{Purpose, Server},
+    failure::store_error,
     names::Names,
     partitions::Month,
     reader::Reader,
@@ -18,7 +19,24 @@ use super::{
     session::GivenUp,
     writer::Writer,
 };
-use crate::{Migrated, PostgresOptions, StoreError};
+use crate::{
+    Migrated, PostgresOptions, StoreError,
+    postgres::pooling::{Connected, PROCESS},
+};
+
+impl Connected for Client {
+    async fn process(&mut self) -> Result<String, StoreError> {
+        let answer = self.simple_query(PROCESS).await.map_err(store_error)?;
+        let process = answer.iter().find_map(|message| {
+            let SimpleQueryMessage::Row(row) = message else {
+                return None;
+            };
+            row.get(0).map(str::to_owned)
+        });
+        process
+            .ok_or_else(|| StoreError::Corrupt("no process answers behind a connection".to_owned()))
+    }
+}
 
 impl PostgresLog {
     /// Opens the region's schema and makes it if it is not there; any number of processes may do so at once. Fails if a
@@ -47,6 +65,11 @@ impl PostgresLog {
             server,
             made_for: Mutex::default(),
         })
+    }
+
+    /// Fails if connections to the server are not sessions: then nothing else may be done with it.
+    pub async fn refuse_lent_connections(options: &PostgresOptions) -> Result<(), StoreError> {
+        options.refuse_lent(|| PostgresLog::connect(options)).await
     }
 
     /// Brings the region's schema up to date and does nothing else.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::*;
-use crate::control::Control;
+use crate::{control::Control, log::postgres::PostgresLog};
 
 fn seen(processes: &[[u32; 2]]) -> Vec<[String; 2]> {
     let named = |pair: &[u32; 2]| pair.map(|process| process.to_string());
@@ -32,7 +32,17 @@ async fn a_server_is_not_taken_for_a_pooler() {
         "TRUNKLINE_TEST_POSTGRES is not set: run ./test.sh, which starts the servers that tests need",
     );
     let options = PostgresOptions::new(url);
-    options.refuse_lent_connections().await.unwrap();
+    let looked = PostgresLog::refuse_lent_connections(&options).await;
+    looked.unwrap();
+}
+
+#[tokio::test]
+async fn the_control_plane_is_looked_at_as_it_is_reached() {
+    // Only the driver that it uses knows such a key.
+    let url = format!("{}&statement-cache-capacity=7", pooler(1));
+    let opened = Control::open_postgres(&PostgresOptions::new(url)).await;
+    let refused = opened.map(drop).unwrap_err();
+    assert!(matches!(refused, StoreError::Unsuitable(_)), "{refused}");
 }
 
 #[tokio::test]
@@ -40,10 +50,12 @@ async fn a_pooler_that_lends_connections_is_refused_with_what_to_do() {
     // Each transaction goes to the process that comes next of so many.
     for processes in [1, 3] {
         let options = PostgresOptions::new(pooler(processes));
-        let looked = options.refuse_lent_connections().await;
+        let looked = PostgresLog::refuse_lent_connections(&options).await;
         let opened = Control::open_postgres(&options).await.map(drop);
         for refused in [looked, opened] {
-            let said = refused.unwrap_err().to_string();
+            let refused = refused.unwrap_err();
+            assert!(matches!(refused, StoreError::Unsuitable(_)), "{refused}");
+            let said = refused.to_string();
             assert!(said.contains("pool_mode = session"), "{said}");
         }
     }
@@ -83,7 +95,7 @@ fn serve(mut stream: TcpStream, next: impl Fn() -> u32) -> io::Result<()> {
             &[0, 1][..],
             b"pid\0",
             &[0; 6],
-            &[0, 0, 0, 23, 0, 4],
+            &[0, 0, 0, 25, 255, 255],
             &[255; 4],
             &[0, 0],
         ];
