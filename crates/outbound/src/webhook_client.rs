@@ -250,7 +250,8 @@ impl Inner {
             let is_used = idle.is_some();
             let mut link = match idle.take() {
                 Some(link) => link,
-                None => self.dialler.dial(tenant, &origin).await?,
+                // Rare, and larger than all the rest of a post, which is moved about for each.
+                None => Box::pin(self.dialler.dial(tenant, &origin)).await?,
             };
             match link.exchange(request).await {
                 Ok(reply) => {

@@ -251,15 +251,18 @@ impl Reader {
         window: Window,
         query: &EventQuery,
     ) -> Result<Page, StoreError> {
+        let rows_max = page::rows_max(path, query);
         let mut statement = page::statement(tenant_no, path, window, query);
         let mut rows = statement.build().fetch(&self.pool);
-        let (mut events, mut bytes) = (Vec::new(), 0);
+        let (mut events, mut bytes, mut seen, mut last) = (Vec::new(), 0, 0, None);
         let limit = usize::try_from(query.limit).unwrap_or(usize::MAX);
         while events.len() < limit && bytes < query.bytes_max.max(1) {
             let Some(row) = rows.try_next().await.map_err(store_error)? else {
                 break;
             };
             let event = event_row::read(&row)?;
+            seen += 1;
+            last = Some((event.position, event.seq));
             if query.filter.matches(&event) {
                 bytes += event.payload.len();
                 events.push(event);
@@ -267,15 +270,15 @@ impl Reader {
         }
         drop(rows);
 
-        let is_full = events.len() == limit || bytes >= query.bytes_max.max(1);
+        let is_full = events.len() == limit || bytes >= query.bytes_max.max(1) || seen == rows_max;
         let far_end = window.far_end(query.order);
-        let next = match events.last() {
-            Some(event) if is_full => {
+        let next = match last {
+            Some((position, seq)) if is_full => {
                 let reached = match path {
-                    Path::Stream(_) => signed(event.seq.get()),
-                    Path::Log | Path::Device(_) | Path::DedupId => place(tenant_no, event.position),
+                    Path::Stream(_) => signed(seq.get()),
+                    Path::Log | Path::Device(_) | Path::DedupId => place(tenant_no, position),
                 };
-                (window.is_cut || reached != far_end).then_some(event.position)
+                (window.is_cut || reached != far_end).then_some(position)
             }
             _ if window.is_cut => Some(self.position_at(path, far_end).await?),
             _ => None,

@@ -1,6 +1,6 @@
 //! The text of a page's statement, from constant pieces; whatever a caller gave is bound.
 
-use domain::filter::{TypeFilter, TypePattern};
+use domain::filter::{EventFilter, TypeFilter, TypePattern};
 use sqlx::{QueryBuilder, Sqlite};
 
 use super::super::event_row::event_columns;
@@ -65,8 +65,27 @@ pub(super) fn statement(
         (_, Order::Ascending) => " ORDER BY e.place LIMIT ",
         (_, Order::Descending) => " ORDER BY e.place DESC LIMIT ",
     });
-    sql.push_bind(i64::from(query.scan_max.max(1)));
+    sql.push_bind(i64::from(rows_max(path, query)));
     sql
+}
+
+/// How many rows the statement answers at most: as many as are wanted if it leaves out all that does not match, else as many as
+/// may be looked at.
+pub(super) fn rows_max(path: Path, query: &EventQuery) -> u32 {
+    let EventFilter {
+        workspace, device, ..
+    } = &query.filter;
+    let is_exact = match path {
+        Path::Log | Path::Stream(_) => true,
+        Path::Device(_) => workspace.is_none(),
+        Path::DedupId => workspace.is_none() && device.is_none(),
+    };
+    let rows_max = if is_exact {
+        query.scan_max.min(query.limit)
+    } else {
+        query.scan_max
+    };
+    rows_max.max(1)
 }
 
 /// Adds the condition that a type is one of these. `prefix.*` is a range: `/` is the character right after the dot.
