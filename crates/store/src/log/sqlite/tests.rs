@@ -90,7 +90,7 @@ async fn migrating_says_what_it_did() {
     let folder = Folder::new();
     for from in [0, 3] {
         let migrated = SqliteLog::migrate(folder.0.path(), Region::Au).await;
-        assert_eq!(migrated.unwrap(), Migrated { from, to: 3 });
+        assert_eq!(migrated.unwrap(), Migrated { from, to: 4 });
     }
 }
 

@@ -1,0 +1,111 @@
+//! Drops months in which nobody has anything to keep.
+//!
+//! A month is looked through twice: before its deliveries and messages go, and right before it goes itself, by what tenants' plans
+//! and workspaces say then. The store looks once more whether it holds what was found here.
+
+use std::{collections::HashMap, time::Duration};
+
+use domain::{ids::TenantId, retention::Retention, time::Timestamp};
+use store::{
+    StoreError,
+    log::{Cut, DropOutcome, MonthSum, PastMonth},
+};
+use tracing::{debug, info};
+
+use super::{PAUSE, Work, count};
+
+/// Workspaces that are looked at by one question.
+const WORKSPACES_AT_ONCE: u32 = 500;
+/// How often a month is tried that others are at work on, and how long it is left alone in between.
+const TRIES: u32 = 5;
+const TRY_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+/// A month in which nobody has anything to keep.
+struct Past {
+    sum: MonthSum,
+    /// The last event of each tenant in it.
+    cuts: HashMap<TenantId, Cut>,
+}
+
+impl Work<'_> {
+    /// Drops what can be dropped of the months that ended before a time. Answers how many events went with them.
+    pub(super) async fn drop_months(&self, before: Timestamp) -> Result<u64, StoreError> {
+        let mut removed = 0;
+        for month in self.log.past_months(before).await? {
+            let Some(past) = self.look_through(&month).await? else {
+                continue;
+            };
+            for (tenant, cut) in past.cuts {
+                while self.log.forget_up_to(tenant, cut).await? > 0 {
+                    tokio::time::sleep(PAUSE).await;
+                }
+            }
+            if let Some(past) = self.look_through(&month).await?
+                && self.drop_month(&month, past.sum).await?
+            {
+                let events = past.sum.events;
+                count(events);
+                metrics::counter!("retention_partitions_dropped_total").increment(1);
+                removed += events;
+            }
+        }
+        Ok(removed)
+    }
+
+    /// What is in a month, if all of it may go.
+    async fn look_through(&self, month: &PastMonth) -> Result<Option<Past>, StoreError> {
+        let mut retentions: HashMap<TenantId, Option<Retention>> = HashMap::new();
+        let mut past = Past {
+            sum: MonthSum::default(),
+            cuts: HashMap::new(),
+        };
+        let at = month.ends_at.minus(Duration::from_micros(1));
+        let mut after = None;
+        loop {
+            let page = self
+                .log
+                .month_page(month, after, WORKSPACES_AT_ONCE)
+                .await?;
+            for found in &page.found {
+                let tenant = found.tenant;
+                if !retentions.contains_key(&tenant) {
+                    let retention = self.engine.retention_of(tenant).await?;
+                    retentions.insert(tenant, retention);
+                }
+                let retention = retentions.get(&tenant).and_then(Option::as_ref);
+                let has_outlived = retention
+                    .is_some_and(|known| !known.keeps(found.workspace, month.ends_at, self.now));
+                // An event waits for those before it, in whatever month they are.
+                if !has_outlived || !found.begins_here || self.unsigned.contains(&tenant) {
+                    let name = &month.name;
+                    debug!(month = %name, tenant.id = %tenant, "{name} holds something to keep");
+                    return Ok(None);
+                }
+                past.sum.add(found);
+                let cut = past.cuts.entry(tenant).or_insert(Cut {
+                    upto: found.upto,
+                    at,
+                });
+                cut.upto = cut.upto.max(found.upto);
+            }
+            after = page.next;
+            if after.is_none() {
+                return Ok(Some(past));
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+    }
+
+    async fn drop_month(&self, month: &PastMonth, sum: MonthSum) -> Result<bool, StoreError> {
+        for _ in 0..TRIES {
+            match self.log.drop_month(month, sum).await? {
+                DropOutcome::Gone => return Ok(true),
+                DropOutcome::Changed => break,
+                DropOutcome::Busy => tokio::time::sleep(TRY_AGAIN_AFTER).await,
+            }
+        }
+        let (region, name) = (self.region.name(), &month.name);
+        info!(region, month = %name, "{name} of {region} stays for now: others are at work on it");
+        Ok(false)
+    }
+}
