@@ -23,7 +23,7 @@ use domain::{
 use store::{
     StoreError,
     control::Keeping,
-    log::{Oldest, RegionLog},
+    log::{Cut, Oldest, RegionLog},
 };
 use tracing::{info, warn};
 
@@ -172,6 +172,14 @@ impl Work<'_> {
         Ok(tenants)
     }
 
+    /// Counts events that have gone, and has nobody find them in this node's memory.
+    fn gone(&self, tenant: TenantId, cut: Cut, events: u64) {
+        metrics::counter!("retention_events_removed_total").increment(events);
+        if let Some(feed) = self.engine.inner.feeds.find(tenant) {
+            feed.forget_up_to(cut.upto);
+        }
+    }
+
     /// Removes what one tenant has to lose. What decides is read anew for each piece: somebody may have changed the plan.
     async fn trim(&self, tenant: TenantId) -> Result<u64, StoreError> {
         let mut removed = 0;
@@ -182,7 +190,7 @@ impl Work<'_> {
                 tokio::time::sleep(PAUSE).await;
             }
             let events = self.log.remove_up_to(tenant, cut).await?;
-            count(events);
+            self.gone(tenant, cut, events);
             removed += events;
             if events == 0 {
                 break;
@@ -191,8 +199,4 @@ impl Work<'_> {
         }
         Ok(removed)
     }
-}
-
-fn count(events: u64) {
-    metrics::counter!("retention_events_removed_total").increment(events);
 }

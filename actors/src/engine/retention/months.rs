@@ -12,7 +12,7 @@ use store::{
 };
 use tracing::{debug, info};
 
-use super::{PAUSE, Work, count};
+use super::{PAUSE, Work};
 
 /// Workspaces that are looked at by one question.
 const WORKSPACES_AT_ONCE: u32 = 500;
@@ -35,18 +35,20 @@ impl Work<'_> {
             let Some(past) = self.look_through(&month).await? else {
                 continue;
             };
-            for (tenant, cut) in past.cuts {
-                while self.log.forget_up_to(tenant, cut).await? > 0 {
+            for (tenant, cut) in &past.cuts {
+                while self.log.forget_up_to(*tenant, *cut).await? > 0 {
                     tokio::time::sleep(PAUSE).await;
                 }
             }
             if let Some(past) = self.look_through(&month).await?
                 && self.drop_month(&month, past.sum).await?
             {
-                let events = past.sum.events;
-                count(events);
+                for (tenant, cut) in past.cuts {
+                    self.gone(tenant, cut, 0);
+                }
+                metrics::counter!("retention_events_removed_total").increment(past.sum.events);
                 metrics::counter!("retention_partitions_dropped_total").increment(1);
-                removed += events;
+                removed += past.sum.events;
             }
         }
         Ok(removed)

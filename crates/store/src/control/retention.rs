@@ -7,11 +7,14 @@ use std::collections::HashMap;
 use domain::{
     ids::{TenantId, WorkspaceId},
     plan::PlanName,
+    template::Template,
 };
+
+use sqlx::any::AnyRow;
 
 use super::{
     Control,
-    columns::{maybe_number, number, parsed},
+    columns::{maybe_json, maybe_number, parsed},
     failure::Outcome as _,
 };
 use crate::StoreError;
@@ -43,11 +46,11 @@ impl Control {
             ORDER BY id
             LIMIT  $3";
         const OWN: &str = "
-            SELECT tenant, id, retention_days
+            SELECT tenant, id, retention_days, template
             FROM   workspaces
             WHERE  tenant >= $1
             AND    tenant <= $2
-            AND    retention_days IS NOT NULL
+            AND    (retention_days IS NOT NULL OR template IS NOT NULL)
             ORDER BY tenant, id
             LIMIT  $3";
 
@@ -69,9 +72,9 @@ impl Control {
                     };
                     keepings.insert(parsed(row, "id")?, keeping);
                 } else if let Some(keeping) = keepings.get_mut(&parsed(row, "tenant")?) {
-                    keeping
-                        .own
-                        .push((parsed(row, "id")?, number(row, "retention_days")?));
+                    let days = own_days(row)?;
+                    let workspace = parsed(row, "id")?;
+                    keeping.own.extend(days.map(|days| (workspace, days)));
                 }
             }
         }
@@ -84,12 +87,28 @@ impl Control {
             SELECT MIN(retention_days) AS days
             FROM   workspaces
             WHERE  retention_days IS NOT NULL";
+        const TEMPLATES: &str = r#"
+            SELECT retention_days, template
+            FROM   workspaces
+            WHERE  template IS NOT NULL
+            AND    template NOT LIKE '%"retention_days":null%'
+            LIMIT  $1"#;
 
         let row = sqlx::query(SHORTEST)
             .fetch_one(&mut self.database.reader().await?)
             .await
             .or_fail()?;
-        maybe_number(&row, "days")
+        let mut shortest = maybe_number(&row, "days")?;
+        let rows = sqlx::query(TEMPLATES)
+            .bind(FOUND_MAX)
+            .fetch_all(&mut self.database.reader().await?)
+            .await
+            .or_fail()?;
+        for row in &rows {
+            let days = own_days(row)?;
+            shortest = [shortest, days].into_iter().flatten().min();
+        }
+        Ok(shortest)
     }
 
     /// Whose workspace this is, deleted or not.
@@ -110,4 +129,11 @@ impl Control {
             .map(|row| parsed(&row, "tenant"))
             .transpose()
     }
+}
+
+/// What a workspace asks for: the longer of what it says itself and what its template says, because neither may be broken.
+fn own_days(row: &AnyRow) -> Result<Option<u32>, StoreError> {
+    let own: Option<u32> = maybe_number(row, "retention_days")?;
+    let template: Option<Template> = maybe_json(row, "template")?;
+    Ok(own.max(template.and_then(|template| template.retention_days)))
 }

@@ -219,6 +219,19 @@ pub(super) async fn what_decides_for_how_long_events_are_kept_is_known_of_delete
     assert_eq!(control.shortest_own_retention().await.unwrap(), Some(7));
     let of = control.tenant_of_workspace(short).await.unwrap();
     assert_eq!(of, Some(tenant));
+    // The longer of what a workspace and its template say.
+    for (at_most, expected) in [(3, 400), (500, 500)] {
+        let template = Template {
+            retention_days: Some(at_most),
+            ..Template::default()
+        };
+        let (long, _) = *own.iter().find(|(_, days)| *days == 400).unwrap();
+        let set = control.set_template(tenant, long, Some(&template), at(6), None);
+        set.await.unwrap();
+        let keepings = control.keepings(tenant, tenant).await.unwrap();
+        let found = keepings[&tenant].own.iter().find(|(id, _)| *id == long);
+        assert_eq!(found.map(|(_, days)| *days), Some(expected));
+    }
     let nobody = new_workspace("nobody").id;
     assert_eq!(control.tenant_of_workspace(nobody).await.unwrap(), None);
 }

@@ -22,7 +22,7 @@ use crate::log::{DeliveryQuery, DeliveryState, MessageQuery, RegionLog, Write};
 
 /// The leaves of one workspace, and the roots of the tree at every size.
 #[derive(Default)]
-struct Grown {
+pub struct Grown {
     leaves: Vec<Hash>,
     roots: Vec<Hash>,
     frontier: Frontier,
@@ -37,7 +37,7 @@ impl Grown {
 }
 
 /// Appends events to both workspaces by turns, with the nodes of their trees.
-async fn grow(log: &dyn RegionLog, author: &mut Author, grown: &mut [Grown; 2], count: usize) {
+pub async fn grow(log: &dyn RegionLog, author: &mut Author, grown: &mut [Grown; 2], count: usize) {
     for _ in 0..count.div_ceil(500) {
         let mut events = Vec::new();
         let mut nodes = Vec::new();
@@ -71,7 +71,7 @@ async fn fetch(log: &dyn RegionLog, workspace: WorkspaceId, needs: &[Fetch]) -> 
 }
 
 /// Checks the tree of a workspace of which the first `removed` leaves belong to events that are gone.
-async fn check(log: &dyn RegionLog, one: usize, grown: &Grown, removed: usize) {
+pub async fn check(log: &dyn RegionLog, one: usize, grown: &Grown, removed: usize) {
     let workspace = workspace(one as u128);
     let size = grown.leaves.len();
     let total = size as u64;
