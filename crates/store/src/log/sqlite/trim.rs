@@ -83,6 +83,9 @@ const ATTEMPTS: &str = "
                   LIMIT  ?3)";
 const MESSAGES: &str = "DELETE FROM messages WHERE no IN (SELECT value FROM json_each(?1))";
 
+/// A tenant, the workspace of its oldest event, and when that was received.
+type OldestRow = (Vec<u8>, Option<Vec<u8>>, Option<i64>);
+
 #[async_trait]
 impl Trim for SqliteLog {
     async fn oldest_events(
@@ -176,7 +179,7 @@ impl Reader {
             ORDER BY t.id";
 
         let after = after.map_or_else(Vec::new, |after| after.as_bytes().to_vec());
-        let rows: Vec<(Vec<u8>, Option<Vec<u8>>, Option<i64>)> = sqlx::query_as(OLDEST)
+        let rows: Vec<OldestRow> = sqlx::query_as(OLDEST)
             .bind(after)
             .bind(limit)
             .fetch_all(&self.pool)
