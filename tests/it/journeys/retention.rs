@@ -1,5 +1,7 @@
 //! An installation whose oldest events have outlived their retention: they go, and everything else goes on.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use crate::{
@@ -8,7 +10,8 @@ use crate::{
         Behaviour, Client, Engine, Settings, Sink, Store,
         client::{number, text},
         export::fetch_verified,
-        postgres::query,
+        postgres::{Database, query},
+        sink::Received,
         until,
     },
 };
@@ -166,7 +169,7 @@ impl Installation {
         let resume = format!("{}/resume", self.paused);
         client.post(&resume, &json!({})).await.ok(200);
         let received = self.late.wait_for(5).await;
-        let received: Vec<Value> = received.iter().map(|one| one.json()).collect();
+        let received: Vec<Value> = received.iter().map(Received::json).collect();
         let mut of_late = positions(&received);
         of_late.sort_unstable();
         assert_eq!(of_late, [7, 8, 9, 10, 11]);
@@ -204,4 +207,67 @@ async fn what_has_outlived_its_retention_goes_and_everything_else_goes_on() {
     }
     assert_eq!(fetch_verified(&engine, &client).await.len(), 2);
     installation.fine.wait_for(14).await;
+}
+
+/// Makes the months January to March of 2020, and puts events into them: the first two of the tenant on the free plan into January,
+/// its third one into February with the first of the other tenant, whose second one goes into March.
+const OLD_MONTHS: &str = "
+    SET search_path = region_au;
+    CREATE TABLE events_2020_01 PARTITION OF events FOR VALUES FROM (1577836800000000) TO (1580515200000000);
+    CREATE TABLE events_2020_02 PARTITION OF events FOR VALUES FROM (1580515200000000) TO (1583020800000000);
+    CREATE TABLE events_2020_03 PARTITION OF events FOR VALUES FROM (1583020800000000) TO (1585699200000000);
+    UPDATE events SET received_at = 1577836800000000 + (place & 1099511627775)
+    WHERE  place >> 40 = (SELECT no FROM tenants WHERE head = 4) AND place & 1099511627775 <= 2;
+    UPDATE events SET received_at = 1580515200000000
+    WHERE  place >> 40 = (SELECT no FROM tenants WHERE head = 4) AND place & 1099511627775 = 3
+           OR place >> 40 = (SELECT no FROM tenants WHERE head = 3) AND place & 1099511627775 = 1;
+    UPDATE events SET received_at = 1583020800000000
+    WHERE  place >> 40 = (SELECT no FROM tenants WHERE head = 3) AND place & 1099511627775 = 2";
+
+#[tokio::test]
+async fn months_go_in_which_nobody_has_anything_to_keep_and_no_others() {
+    let store = Store::Postgres(Arc::new(Database::fresh()));
+    let settings = Settings::default()
+        .on(store)
+        .with("TRUNKLINE__ENGINE__RETENTION_EVERY_SECONDS", "1");
+    let mut engine = Engine::start_with(settings).await;
+    let tenant = engine.tenant("short", "free").await;
+    let (endless, free) = (engine.client(), tenant.client);
+    let short = json!({ "slug": "brief", "retention_days": 1 });
+    endless.post("/v1/workspaces", &short).await.ok(201);
+    send(&free, 4).await;
+    // The second one has outlived its time, and waits for the first one, which is kept for ever.
+    send(&endless, 1).await;
+    let brief = json!({ "type": "a", "payload": 1, "workspace": "brief" });
+    endless.send_event(&brief).await;
+    send(&endless, 1).await;
+    engine.send_sigterm().await;
+    let status = engine.ended().await;
+    assert!(status.success(), "{status}: {}", engine.log());
+    let Store::Postgres(database) = engine.store().clone() else {
+        panic!("it runs on PostgreSQL");
+    };
+    query(&database.url(), OLD_MONTHS);
+    engine.start_again().await;
+
+    let (endless, free) = (engine.client(), engine.anonymous().with_key(&tenant.key));
+    until("what the free plan does not keep has gone", async || {
+        (positions(&listed(&free).await) == [4]).then_some(())
+    })
+    .await;
+    let left =
+        "SELECT count(*) FROM pg_class WHERE relname LIKE 'events_2020_0_' AND relkind = 'r'";
+    until("the first month has gone", async || {
+        let said = query(&database.url(), left);
+        said.trim().ends_with('2').then_some(())
+    })
+    .await;
+    assert!(
+        engine
+            .log()
+            .contains("dropped the partition region_au.events_2020_01")
+    );
+    assert_eq!(positions(&listed(&endless).await), [1, 2, 3]);
+    let next = send(&free, 1).await;
+    assert_eq!(number(&next[0], "position"), 5);
 }

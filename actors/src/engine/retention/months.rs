@@ -3,12 +3,15 @@
 //! A month is looked through twice: before its deliveries and messages go, and right before it goes itself, by what tenants' plans
 //! and workspaces say then. The store looks once more whether it holds what was found here.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    time::Duration,
+};
 
 use domain::{ids::TenantId, retention::Retention, time::Timestamp};
 use store::{
     StoreError,
-    log::{Cut, DropOutcome, MonthSum, PastMonth},
+    log::{Cut, DropOutcome, InMonth, MonthSum, PastMonth},
 };
 use tracing::{debug, info};
 
@@ -70,15 +73,16 @@ impl Work<'_> {
                 .await?;
             for found in &page.found {
                 let tenant = found.tenant;
-                if !retentions.contains_key(&tenant) {
-                    let retention = self.engine.retention_of(tenant).await?;
-                    retentions.insert(tenant, retention);
-                }
-                let retention = retentions.get(&tenant).and_then(Option::as_ref);
-                let has_outlived = retention
-                    .is_some_and(|known| !known.keeps(found.workspace, month.ends_at, self.now));
-                // An event waits for those before it, in whatever month they are.
-                if !has_outlived || !found.begins_here || self.unsigned.contains(&tenant) {
+                let retention = match retentions.entry(tenant) {
+                    Entry::Occupied(known) => known.into_mut(),
+                    Entry::Vacant(unknown) => {
+                        unknown.insert(self.engine.retention_of(tenant).await?)
+                    }
+                };
+                let may_go = retention
+                    .as_ref()
+                    .is_some_and(|retention| may_go(found, retention, month.ends_at, self.now));
+                if !may_go || self.unsigned.contains(&tenant) {
                     let name = &month.name;
                     debug!(month = %name, tenant.id = %tenant, "{name} holds something to keep");
                     return Ok(None);
@@ -109,5 +113,44 @@ impl Work<'_> {
         let (region, name) = (self.region.name(), &month.name);
         info!(region, month = %name, "{name} of {region} stays for now: others are at work on it");
         Ok(false)
+    }
+}
+
+/// Whether all that a workspace has in a month may go, which ended at a time: it has outlived its retention, and nothing older is
+/// kept in the tenant's log, in whatever month. An event waits for those before it.
+fn may_go(found: &InMonth, retention: &Retention, ended_at: Timestamp, now: Timestamp) -> bool {
+    found.begins_here && !retention.keeps(found.workspace, ended_at, now)
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{
+        ids::WorkspaceId,
+        position::{Position, Seq},
+    };
+    use uuid::Uuid;
+
+    use super::*;
+
+    #[test]
+    fn a_month_goes_when_its_last_event_has_outlived_its_time_and_nothing_older_is_kept() {
+        let ended_at = Timestamp::parse("2026-02-01T00:00:00Z").unwrap();
+        let day = Duration::from_secs(24 * 60 * 60);
+        let found = |begins_here| InMonth {
+            tenant: TenantId::from_uuid(Uuid::nil()),
+            workspace: WorkspaceId::from_uuid(Uuid::nil()),
+            first: Seq::new(1),
+            last: Seq::new(9),
+            upto: Position::new(9),
+            begins_here,
+        };
+        let retention = Retention::new(Some(30), []);
+        let over = ended_at.plus(day * 30);
+        assert!(may_go(&found(true), &retention, ended_at, over));
+        assert!(!may_go(&found(false), &retention, ended_at, over));
+        let before = over.minus(Duration::from_micros(1));
+        assert!(!may_go(&found(true), &retention, ended_at, before));
+        let for_ever = Retention::default();
+        assert!(!may_go(&found(true), &for_ever, ended_at, over));
     }
 }
