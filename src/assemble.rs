@@ -275,6 +275,7 @@ fn engine(
         },
         tenant_tuning: tenant_tuning(settings),
         webhook_tuning: webhook_tuning(settings),
+        retention_every: Duration::from_secs(settings.engine.retention_every_seconds.get()),
     }))
 }
 

@@ -136,6 +136,7 @@ pub(crate) struct Engine {
     pub(crate) ring_events_max: NonZeroUsize,
     pub(crate) ring_bytes_max: NonZeroUsize,
     pub(crate) dedup_ids_max: NonZeroUsize,
+    pub(crate) retention_every_seconds: NonZeroU64,
     pub(crate) faults: bool,
 }
 

@@ -55,6 +55,16 @@ const DESCRIPTIONS: &[(&str, Kind, &str)] = &[
         "Time from a request's head to its answer's head.",
     ),
     (
+        "retention_events_removed_total",
+        Kind::Counter,
+        "Events that were removed because they had outlived their retention.",
+    ),
+    (
+        "retention_partitions_dropped_total",
+        Kind::Counter,
+        "Months of events that were dropped as a whole.",
+    ),
+    (
         LOG_LINES_DROPPED,
         Kind::Counter,
         "Log lines that were dropped because nobody read them.",

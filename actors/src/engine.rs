@@ -15,6 +15,7 @@ mod inbox;
 mod keys;
 mod proofs;
 mod readers;
+mod retention;
 pub(crate) mod secrets;
 mod tenants;
 mod webhooks;
@@ -88,6 +89,8 @@ pub struct EngineOptions {
     pub tenant_tuning: TenantTuning,
     /// Sizes and pauses of webhooks' actors.
     pub webhook_tuning: WebhookTuning,
+    /// How often it is looked for events that have outlived their retention.
+    pub retention_every: Duration,
 }
 
 /// See the module. Cheap to clone.
@@ -119,6 +122,7 @@ pub(crate) struct Inner {
     pub(crate) plans: Plans,
     pub(crate) client: WebhookClient,
     pub(crate) outside: tokio::runtime::Handle,
+    retention_every: Duration,
 }
 
 /// Asks that regions' writers may have in flight: every tenant may have two appends and a mark, every webhook one settle.
@@ -173,6 +177,7 @@ impl Engine {
             plans: options.plans,
             client: options.client,
             outside: options.outside,
+            retention_every: options.retention_every,
         };
         let inner = Arc::new(inner);
         let household: Weak<dyn Household> = Arc::<Inner>::downgrade(&inner);
@@ -183,6 +188,7 @@ impl Engine {
     /// Starts what must run unasked: tenants with deliveries to make, and housekeeping.
     pub async fn wake(&self) -> Result<(), StoreError> {
         housekeeping::start(self);
+        retention::start(self);
         if self.inner.placement.is_shared() {
             return self.join().await;
         }

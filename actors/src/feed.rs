@@ -139,6 +139,11 @@ impl Feed {
         true
     }
 
+    /// Lets go of events that have outlived their retention.
+    pub(crate) fn forget_up_to(&self, position: Position) {
+        self.ring.write().forget_up_to(position);
+    }
+
     fn move_head(&self, head: Position) {
         self.head.send_if_modified(|old| {
             let moves = *old < head;
@@ -226,6 +231,15 @@ impl Ring {
     fn push(&mut self, frame: Arc<Frame>) {
         self.bytes += frame.weight();
         self.frames.push_back(frame);
+    }
+
+    fn forget_up_to(&mut self, position: Position) {
+        while let Some(frame) = self
+            .frames
+            .pop_front_if(|frame| frame.event.position <= position)
+        {
+            self.bytes -= frame.weight();
+        }
     }
 
     fn shrink(&mut self, limits: RingLimits) {

@@ -25,7 +25,7 @@ mod keys;
 mod limits;
 mod openapi;
 mod operations;
-mod proofs;
+pub(crate) mod proofs;
 mod tail;
 mod webhook_actions;
 mod webhook_input;

@@ -8,6 +8,7 @@ mod main_job;
 mod metrics;
 mod operating;
 mod restarts;
+mod retention;
 mod retries;
 mod shutdown;
 mod tampering;

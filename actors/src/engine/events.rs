@@ -72,10 +72,13 @@ impl Engine {
         Ok(EventPage { page, region })
     }
 
-    /// The oldest position that is still kept; 1 for an empty log.
+    /// The oldest position that is still kept; the next one to come if nothing is.
     pub async fn oldest(&self, tenant: TenantId, region: Region) -> Result<Position, EngineError> {
-        let oldest = self.inner.logs.get(region).oldest(tenant).await?;
-        Ok(oldest.unwrap_or(Position::new(1)))
+        let log = self.inner.logs.get(region);
+        // Asked for first: what is appended in between would seem to be gone.
+        let head = log.head(tenant).await?;
+        let oldest = log.oldest(tenant).await?;
+        Ok(oldest.unwrap_or(head.next()))
     }
 
     /// The readers' side of the tenant's log: its head, and its newest events in memory. On a node that does not hold the

@@ -7,7 +7,7 @@ use domain::{
     checkpoint::{Checkpoint, SignDecision},
     event::{Event, Hash},
     ids::{EventId, TenantId, WorkspaceId},
-    merkle::{consistency_needs, consistency_path, inclusion_needs, inclusion_path},
+    merkle::{TreeError, consistency_needs, consistency_path, inclusion_needs, inclusion_path},
     region::Region,
 };
 use store::checkpoints::Signed;
@@ -79,9 +79,18 @@ impl Engine {
                 let needs = consistency_needs(last.size, checkpoint.size);
                 let fetched = hashes(&*log, tenant, workspace, &needs).await?;
                 consistency_path(last.size, checkpoint.size, &fetched)
-                    .map_err(|error| EngineError::Internal(error.to_string()))?
             }
-            Some(_) | None => Vec::new(),
+            Some(_) | None => Ok(Vec::new()),
+        };
+        let (last, consistency) = match consistency {
+            Ok(consistency) => (last, consistency),
+            // A node that was away for longer than events are kept knows no more than one that has just joined. A node that is
+            // alone has not been away while events went.
+            Err(TreeError::Incomplete { .. }) if self.inner.placement.is_shared() => {
+                tracing::warn!(workspace.id = %workspace, "what this node signed of {workspace} last cannot be compared: the events of that time are gone");
+                (None, Vec::new())
+            }
+            Err(error) => return Err(EngineError::Internal(error.to_string())),
         };
         let last_signed = last.map(|last| (last.size, last.root));
         match SignDecision::decide(last_signed, &checkpoint, &consistency) {
@@ -116,8 +125,14 @@ impl Engine {
         let log = self.inner.logs.get(region);
         let needs = inclusion_needs(leaf_index, size);
         let fetched = hashes(&*log, tenant, event.workspace, &needs).await?;
-        let path = inclusion_path(leaf_index, size, &fetched)
-            .map_err(|error| EngineError::Internal(error.to_string()))?;
+        let path = match inclusion_path(leaf_index, size, &fetched) {
+            Ok(path) => path,
+            Err(error) => {
+                // It may have outlived its retention since it was read.
+                self.event(tenant, id).await?;
+                return Err(EngineError::Internal(error.to_string()));
+            }
+        };
         Ok(Proof {
             event,
             region,

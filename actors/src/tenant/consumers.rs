@@ -58,6 +58,14 @@ impl Consumers {
     }
 }
 
+/// Takes into account that everything up to `gone` is kept no more: nobody can acknowledge it, and nobody has to.
+fn pass_over(standing: &mut Consumer, gone: Position) {
+    if gone > standing.cursor {
+        standing.cursor = gone;
+        standing.acked.retain(|position| *position > gone);
+    }
+}
+
 /// Changes a standing. `relevant` holds the first positions after the cursor that concern the consumer, or `None` if all do.
 fn apply(
     standing: &mut Consumer,
@@ -150,22 +158,29 @@ impl TenantActor {
         let cached = kept.map(|kept| kept.standing.clone());
         let log = self.shared.logs.get(ready.region);
         let (tenant, name) = (self.tenant, message.name.clone());
+        let what = message.what;
         let look = async move {
-            let standing = match cached {
+            let mut standing = match cached {
                 Some(standing) => standing,
                 None => log.consumer(tenant, &name).await?.unwrap_or_default(),
             };
+            let gone = match leaves_a_gap(&standing, what) {
+                true => log.oldest(tenant).await?.unwrap_or(head.next()).prev(),
+                false => Position::ZERO,
+            };
+            pass_over(&mut standing, gone);
             let relevant = match name.workspace {
                 None => None,
                 Some(_) => Some(relevant(&*log, tenant, &name, standing.cursor).await?),
             };
-            Ok((standing, relevant))
+            Ok((standing, relevant, gone))
         };
         ctx.spawn(
             look.into_actor(self)
                 .map(move |found, actor, ctx| match found {
-                    Ok((standing, relevant)) => {
-                        actor.change_standing(message, standing, relevant.as_deref(), ctx);
+                    Ok((standing, relevant, gone)) => {
+                        let found = (standing, gone);
+                        actor.change_standing(message, found, relevant.as_deref(), ctx);
                     }
                     Err(error) => message.reply.send(Err(AckError::Store(error))),
                 }),
@@ -175,7 +190,7 @@ impl TenantActor {
     fn change_standing(
         &mut self,
         message: Acknowledge,
-        found: Consumer,
+        (found, gone): (Consumer, Position),
         relevant: Option<&[Position]>,
         ctx: &mut Context<Self>,
     ) {
@@ -186,6 +201,7 @@ impl TenantActor {
             return;
         };
         let kept = ready.consumers.keep(name.clone(), found);
+        pass_over(&mut kept.standing, gone);
         if let Err(error) = apply(&mut kept.standing, what, relevant) {
             reply.send(Err(error));
             return;
@@ -231,6 +247,15 @@ impl TenantActor {
                 | WriteError::AnswerTaken) => StoreError::Unavailable(other.to_string()).into(),
             }));
         }));
+    }
+}
+
+/// Whether something between the cursor and what is acknowledged is not: it may be that it is kept no more.
+fn leaves_a_gap(standing: &Consumer, what: Acknowledgement) -> bool {
+    match what {
+        Acknowledgement::Seek(_) => false,
+        Acknowledgement::UpTo(_) => !standing.acked.is_empty(),
+        Acknowledgement::One(place) => !standing.acked.is_empty() || place > standing.cursor.next(),
     }
 }
 
@@ -302,6 +327,27 @@ mod tests {
         )
         .unwrap();
         assert_eq!(standing.cursor, Position::new(4));
+    }
+
+    #[test]
+    fn what_is_kept_no_more_holds_no_cursor_back() {
+        let mut standing = Consumer {
+            cursor: Position::new(3),
+            acked: at(&[5, 11]),
+        };
+        assert!(leaves_a_gap(
+            &standing,
+            Acknowledgement::One(Position::new(12))
+        ));
+        pass_over(&mut standing, Position::new(10));
+        apply(&mut standing, Acknowledgement::One(Position::new(12)), None).unwrap();
+        let expected = Consumer {
+            cursor: Position::new(12),
+            acked: vec![],
+        };
+        assert_eq!(standing, expected);
+        pass_over(&mut standing, Position::new(2));
+        assert_eq!(standing, expected);
     }
 
     #[test]

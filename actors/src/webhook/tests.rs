@@ -8,6 +8,7 @@ mod flow;
 pub(crate) mod house;
 mod order;
 mod replays;
+mod retention;
 mod sink;
 
 pub(crate) mod samples;

@@ -26,6 +26,7 @@ pub mod plan;
 pub mod position;
 pub mod rate;
 pub mod region;
+pub mod retention;
 pub mod retry;
 pub mod seal;
 pub mod signature;

@@ -128,6 +128,13 @@ pub fn frontier_needs(size: u64) -> Vec<Fetch> {
     blocks::around(&[size], size)
 }
 
+/// The first leaf, counted from 0, that is still asked for when the first `removed` leaves belong to events that are gone: by
+/// frontiers, by proofs of the other leaves, and by consistency proofs from sizes that are no smaller than `removed`. All of them
+/// read whole blocks, and the last removed leaf is in the oldest block that any of them reads.
+pub const fn first_leaf_needed(removed: u64) -> u64 {
+    removed.saturating_sub(1) & !0xff
+}
+
 /// The root of a tree without leaves.
 pub fn empty_root() -> Hash {
     Hash(Sha256::digest(b"").into())

@@ -111,6 +111,17 @@ impl PlanName {
 }
 
 impl Plans {
+    /// The limits of all plans, smallest first.
+    pub const fn all(&self) -> [&Plan; 5] {
+        [
+            &self.free,
+            &self.starter,
+            &self.growth,
+            &self.scale,
+            &self.enterprise,
+        ]
+    }
+
     /// The limits of a plan.
     pub const fn get(&self, name: PlanName) -> &Plan {
         match name {

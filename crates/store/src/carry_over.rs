@@ -4,6 +4,7 @@
 //! in one transaction with the note that all is done. Until then no server finds a tenant there, and the same command goes on
 //! after the last event that arrived. Changes nothing at the source. Knows no configuration, and not who may serve from where.
 
+mod beginning;
 mod chains;
 mod control;
 mod error;

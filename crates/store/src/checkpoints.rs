@@ -69,6 +69,24 @@ impl Signing<'_> {
             .join(format!("{workspace}.json"))
     }
 
+    /// The workspaces of a region of which anything was signed.
+    pub async fn all(&self, region: Region) -> Result<Vec<WorkspaceId>, StoreError> {
+        let folder = self.folder.join(region.name());
+        let failed = |error| failed(&folder, &error);
+        let mut entries = match tokio::fs::read_dir(&folder).await {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed(error)),
+        };
+        let mut workspaces = Vec::new();
+        while let Some(entry) = entries.next_entry().await.map_err(failed)? {
+            let name = entry.file_name();
+            let name = name.to_str().and_then(|name| name.strip_suffix(".json"));
+            workspaces.extend(name.and_then(|name| name.parse::<WorkspaceId>().ok()));
+        }
+        Ok(workspaces)
+    }
+
     /// What was signed last for the workspace.
     pub async fn last(
         &self,
@@ -175,5 +193,8 @@ mod tests {
             .await
             .unwrap();
         assert_eq!(last, Some(signed));
+        let all = again.lock().await.all(Region::Au).await.unwrap();
+        assert_eq!(all, [workspace]);
+        assert_eq!(again.lock().await.all(Region::Us).await.unwrap(), []);
     }
 }

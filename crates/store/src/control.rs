@@ -14,6 +14,7 @@ mod keys;
 mod leases;
 mod limits;
 mod reservations;
+mod retention;
 mod sessions;
 mod tenants;
 mod webhooks;
@@ -32,6 +33,7 @@ pub use self::{
     devices::{ChangedDevice, Device, DeviceChange, DeviceNote, Holder, NewDevice, OpenedDevice},
     leases::{Before, Claim, LeaseKey, LeaseKind, Owner},
     reservations::{Answer, Reservation, Reserve},
+    retention::Keeping,
     sessions::{NodeSession, Renewal, SessionId},
     tenants::{NewTenant, Tenant, TenantChange},
     webhooks::SealedWebhook,

@@ -1,7 +1,8 @@
 //! The log of one region: what may be written, what can be read, and on which terms.
 //!
 //! Everything that changes a region goes through [`RegionLog::commit`], one transaction for many tenants' writes, and is
-//! durable when it answers. Nothing here decides which event gets which position: that is the tenant's actor.
+//! durable when it answers; only retention ([`Trim`]) goes another way. Nothing here decides which event gets which position:
+//! that is the tenant's actor.
 
 #[cfg(test)]
 pub mod conformance;
@@ -12,6 +13,7 @@ pub mod postgres;
 mod read;
 pub mod sqlite;
 mod stored;
+mod trim;
 mod window;
 mod write;
 
@@ -37,6 +39,7 @@ pub use self::{
         MessageQuery, OutgoingMessage,
     },
     read::{ChainEnd, Consumer, ConsumerName, Counts, DedupEntry, EventQuery, Order, Page},
+    trim::{Cut, DropOutcome, InMonth, MonthPage, MonthSum, Oldest, OldestPage, PastMonth, Trim},
     write::{
         Append, Consume, Dispatch, FORGOTTEN_AT_ONCE, IdempotentAnswer, Settle, WebhookProgress,
         Write, WriteError,
@@ -46,7 +49,7 @@ use crate::StoreError;
 
 /// One region's log on one database.
 #[async_trait]
-pub trait RegionLog: Send + Sync + 'static {
+pub trait RegionLog: Trim + Send + Sync + 'static {
     /// Writes all parts in one transaction and answers when they are on disk: one outcome a part, in order.
     ///
     /// A part that fails takes nothing of another tenant's with it. `Err` means that nothing at all was written.
@@ -59,7 +62,7 @@ pub trait RegionLog: Send + Sync + 'static {
 
     // What a tenant's actor needs at its start.
 
-    /// The last position of the tenant's log; `Position::ZERO` for a tenant that has none.
+    /// The last position of the tenant's log, whether its event is kept or not; `Position::ZERO` for a tenant that has none.
     async fn head(&self, tenant: TenantId) -> Result<Position, StoreError>;
     /// The end of a workspace's chain: last seq, last hash, and the peaks of its Merkle tree. `None` while it is empty.
     async fn chain_end(
@@ -121,12 +124,13 @@ pub trait RegionLog: Send + Sync + 'static {
         tenant: TenantId,
         time: Timestamp,
     ) -> Result<Position, StoreError>;
-    /// The oldest position that is still kept; `None` for an empty log.
+    /// The oldest position that is still kept; `None` if nothing is. A log whose events are all gone still has a head.
     async fn oldest(&self, tenant: TenantId) -> Result<Option<Position>, StoreError>;
 
     // Proofs.
 
-    /// Hashes of the leaves with `from <= seq <= to` (at most 256 of them), in order.
+    /// Hashes of the leaves with `from <= seq <= to` (at most 256 of them), in order. Of events that are gone, those that
+    /// [`domain::merkle::first_leaf_needed`] names are kept.
     async fn leaf_hashes(
         &self,
         tenant: TenantId,

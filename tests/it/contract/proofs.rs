@@ -56,28 +56,28 @@ async fn every_event_has_a_proof_that_leads_to_the_signed_root() {
     for count in [1, 2, 4, 30] {
         fill(&client, count).await;
         for event in client.every_page("/v1/events?order=asc").await {
-            let path = format!("/v1/events/{}/proof", text(&event, "id"));
-            let proof = client.get(&path).await.ok(200).data();
-            let steps: Vec<_> = proof["path"]
-                .as_array()
-                .unwrap()
-                .iter()
-                .map(hash_of)
-                .collect();
-            let (index, size) = (number(&proof, "leaf_index"), number(&proof, "tree_size"));
-            assert_eq!(index, number(&event, "seq") - 1);
-            let found = root(hash_of(&event["hash"]), index, size, &steps);
-            let note = text(&proof, "checkpoint");
-            let mut lines = note.lines();
-            assert!(
-                lines.next().unwrap().contains("AU"),
-                "the origin names the region: {note}"
-            );
-            assert_eq!(lines.next(), Some(size.to_string().as_str()));
-            let signed = base64::engine::general_purpose::STANDARD.decode(lines.next().unwrap());
-            assert_eq!(signed.unwrap(), found);
+            assert_proven(&client, &event).await;
         }
     }
+}
+
+/// Fetches an event's proof and follows it to the signed root.
+pub(crate) async fn assert_proven(client: &Client, event: &Value) {
+    let path = format!("/v1/events/{}/proof", text(event, "id"));
+    let proof = client.get(&path).await.ok(200).data();
+    let steps = proof["path"].as_array().expect("a path is a list");
+    let steps: Vec<_> = steps.iter().map(hash_of).collect();
+    let (index, size) = (number(&proof, "leaf_index"), number(&proof, "tree_size"));
+    assert_eq!(index, number(event, "seq") - 1);
+    let found = root(hash_of(&event["hash"]), index, size, &steps);
+    let note = text(&proof, "checkpoint");
+    let mut lines = note.lines();
+    let origin = lines.next().expect("a note has an origin");
+    assert!(origin.contains("AU"), "the origin names the region: {note}");
+    assert_eq!(lines.next(), Some(size.to_string().as_str()));
+    let signed = lines.next().expect("a note has a root");
+    let signed = base64::engine::general_purpose::STANDARD.decode(signed);
+    assert_eq!(signed.expect("a root is Base64"), found);
 }
 
 #[tokio::test]

@@ -158,6 +158,7 @@ impl Stand {
                 gather_for: Duration::ZERO,
                 jitter: false,
             },
+            retention_every: Duration::from_secs(1_000_000_000),
         });
         let shared = Arc::clone(engine.inner.placement.shared().unwrap());
         Node { engine, shared }

@@ -279,6 +279,7 @@ async fn engine(
             gather_for: Duration::ZERO,
             jitter: false,
         },
+        retention_every: Duration::from_secs(1_000_000_000),
     });
     (engine, log, control)
 }

@@ -255,6 +255,26 @@ fn a_proof_needs_few_reads_however_large_the_tree() {
 }
 
 proptest! {
+    #[test]
+    fn no_leaf_before_the_first_that_is_needed_is_ever_read(
+        removed in 0_u64..2_000,
+        kept in 0_u64..2_000,
+        some in any::<prop::sample::Index>(),
+    ) {
+        let size = removed + kept;
+        let within = removed + some.index(usize::try_from(kept + 1).unwrap()) as u64;
+        let needs = [
+            frontier_needs(size),
+            inclusion_needs(within, size),
+            consistency_needs(within, size),
+        ];
+        for fetch in needs.iter().flatten().filter(|fetch| fetch.level == 0) {
+            prop_assert!(fetch.from >= first_leaf_needed(removed), "{fetch:?}");
+        }
+    }
+}
+
+proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 
     #[test]

@@ -56,6 +56,7 @@ pub enum Break {
 
 impl Chains {
     /// A log of which nothing was read yet.
+    #[cfg(test)]
     pub(super) fn new(tenant: TenantId) -> Chains {
         Chains::from(tenant, Position::ZERO, HashMap::new())
     }

@@ -7,6 +7,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use domain::{
     event::Event,
+    filter::EventFilter,
     ids::{TenantId, WorkspaceId},
     merkle::{Fetch, Frontier, frontier_needs},
     position::{Position, Seq},
@@ -19,7 +20,7 @@ use super::{
 };
 use crate::{
     StoreError,
-    log::{Append, RegionLog, Write, WriteError},
+    log::{Append, EventQuery, Order, RegionLog, Write, WriteError},
 };
 
 /// Events that are written in one transaction, and about how many bytes of them.
@@ -30,16 +31,23 @@ const BYTES_MAX: usize = 4 * 1024 * 1024;
 pub(super) struct Logs<'a> {
     pub(super) region: Region,
     pub(super) tenant: TenantId,
+    /// Everything up to here is gone at the source.
+    pub(super) removed: Position,
     pub(super) source: &'a dyn RegionLog,
     pub(super) target: &'a dyn RegionLog,
     pub(super) watch: &'a (dyn Fn(Progress) + Sync),
 }
 
 impl Logs<'_> {
-    /// Writes what the target does not have yet.
-    pub(super) async fn carry(&self, workspaces: &[WorkspaceId]) -> Result<(), CarryOverError> {
-        let mut chains = self.begin(workspaces).await?;
-        (self.watch)(Progress::Done(chains.head.get()));
+    /// Writes what the target does not have yet. `base` is where the source's chains stand before the oldest event.
+    pub(super) async fn carry(
+        &self,
+        workspaces: &[WorkspaceId],
+        base: HashMap<WorkspaceId, End>,
+    ) -> Result<(), CarryOverError> {
+        let mut chains = self.begin(workspaces, base).await?;
+        let done = chains.head.get() - self.removed.get();
+        (self.watch)(Progress::Done(done));
         loop {
             let events = self.read(Side::Source, chains.head).await?;
             if events.is_empty() {
@@ -69,7 +77,14 @@ impl Logs<'_> {
 
     /// Reads the whole log back from the target, computes its chains and trees anew, and compares them with both ends.
     pub(super) async fn verify(&self, workspaces: &[WorkspaceId]) -> Result<(), CarryOverError> {
-        let mut chains = Chains::new(self.tenant);
+        let base = self.base(Side::Target, workspaces).await?;
+        for (&workspace, kept) in &self.base(Side::Source, workspaces).await? {
+            let found = base.get(&workspace).cloned().unwrap_or_default();
+            if let Some(what) = difference(&found, kept) {
+                return Err(self.differs(workspace, kept, what));
+            }
+        }
+        let mut chains = Chains::from(self.tenant, self.removed, base);
         let mut completed = Vec::new();
         loop {
             let events = self.read(Side::Target, chains.head).await?;
@@ -96,33 +111,25 @@ impl Logs<'_> {
             for side in [Side::Source, Side::Target] {
                 let kept = self.end(side, workspace).await?;
                 if let Some(what) = difference(&computed, &kept) {
-                    return Err(CarryOverError::ChainDiffers {
-                        region: self.region,
-                        tenant: self.tenant,
-                        workspace,
-                        seq: kept.seq.get(),
-                        what,
-                    });
+                    return Err(self.differs(workspace, &kept, what));
                 }
             }
         }
         match chains.ends.into_iter().next() {
-            Some((workspace, end)) => Err(CarryOverError::ChainDiffers {
-                region: self.region,
-                tenant: self.tenant,
-                workspace,
-                seq: end.seq.get(),
-                what: "the list of workspaces",
-            }),
+            Some((workspace, end)) => Err(self.differs(workspace, &end, "the list of workspaces")),
             None => Ok(()),
         }
     }
 
     /// Where the target's log ends, if it is the beginning of the source's.
-    async fn begin(&self, workspaces: &[WorkspaceId]) -> Result<Chains, CarryOverError> {
+    async fn begin(
+        &self,
+        workspaces: &[WorkspaceId],
+        base: HashMap<WorkspaceId, End>,
+    ) -> Result<Chains, CarryOverError> {
         let head = self.head(Side::Target).await?;
-        if head == Position::ZERO {
-            return Ok(Chains::new(self.tenant));
+        if head == self.removed {
+            return Ok(Chains::from(self.tenant, head, base));
         }
         let at = |side| async move {
             let read = self.log(side).read_at(self.tenant, head).await;
@@ -150,7 +157,63 @@ impl Logs<'_> {
         let Some(end) = found else {
             return Ok(End::default());
         };
-        let size = end.seq.get();
+        let frontier = self.frontier(side, workspace, end.seq.get()).await?;
+        Ok(End {
+            seq: end.seq,
+            hash: end.hash,
+            frontier,
+        })
+    }
+
+    /// Where the chains stand before the oldest event that is kept: where the events begin that can be computed anew. What comes
+    /// before is gone, and believed.
+    pub(super) async fn base(
+        &self,
+        side: Side,
+        workspaces: &[WorkspaceId],
+    ) -> Result<HashMap<WorkspaceId, End>, CarryOverError> {
+        let mut base = HashMap::new();
+        if self.removed == Position::ZERO {
+            return Ok(base);
+        }
+        for &workspace in workspaces {
+            let failed = self.failed(side, format!("reading the oldest event of {workspace}"));
+            let oldest = EventQuery {
+                filter: EventFilter {
+                    workspace: Some(workspace),
+                    ..EventFilter::default()
+                },
+                after: Some(self.removed),
+                before: None,
+                order: Order::Ascending,
+                limit: 1,
+                scan_max: 1,
+                bytes_max: BYTES_MAX,
+            };
+            let page = self.log(side).search(self.tenant, &oldest).await;
+            let end = match page.map_err(failed)?.events.first() {
+                None => self.end(side, workspace).await?,
+                Some(first) => End {
+                    seq: first.seq.prev(),
+                    hash: first.prev_hash,
+                    frontier: self
+                        .frontier(side, workspace, first.seq.prev().get())
+                        .await?,
+                },
+            };
+            base.insert(workspace, end);
+        }
+        Ok(base)
+    }
+
+    async fn frontier(
+        &self,
+        side: Side,
+        workspace: WorkspaceId,
+        size: u64,
+    ) -> Result<Frontier, CarryOverError> {
+        let log = self.log(side);
+        let failed = || self.failed(side, format!("reading the tree of {workspace}"));
         let mut fetched = Vec::new();
         for Fetch { level, from, to } in frontier_needs(size) {
             // Leaves count from 0 and seqs from 1; `to` is the index after the last one.
@@ -163,13 +226,8 @@ impl Logs<'_> {
             };
             fetched.push(hashes.map_err(failed())?);
         }
-        let frontier = Frontier::rebuild(size, &fetched)
-            .map_err(|error| failed()(StoreError::Corrupt(error.to_string())))?;
-        Ok(End {
-            seq: end.seq,
-            hash: end.hash,
-            frontier,
-        })
+        Frontier::rebuild(size, &fetched)
+            .map_err(|error| failed()(StoreError::Corrupt(error.to_string())))
     }
 
     async fn append(&self, append: Append) -> Result<(), CarryOverError> {
@@ -224,6 +282,16 @@ impl Logs<'_> {
             region: self.region,
             tenant: self.tenant,
             broken,
+        }
+    }
+
+    fn differs(&self, workspace: WorkspaceId, kept: &End, what: &'static str) -> CarryOverError {
+        CarryOverError::ChainDiffers {
+            region: self.region,
+            tenant: self.tenant,
+            workspace,
+            seq: kept.seq.get(),
+            what,
         }
     }
 

@@ -8,7 +8,7 @@ use domain::region::Region;
 use sqlx::{AssertSqlSafe, SqliteConnection};
 
 use super::{
-    CarriedRegion, CarryOver, CarryOverError, Progress, Side,
+    CarriedRegion, CarryOver, CarryOverError, Progress, Side, beginning,
     events::Logs,
     source::SourceLog,
     tables::{
@@ -176,18 +176,22 @@ pub(super) async fn carry(
         let logs = Logs {
             region,
             tenant: writer.id,
+            removed: writer.removed,
             source: &source.log,
             target: &log,
             watch: work.watch,
         };
-        logs.carry(&workspaces).await?;
         let numbers = Numbers {
             source: writer.no,
             target: target_no,
         };
+        let base = logs.base(Side::Source, &workspaces).await?;
+        let at = (numbers, writer.removed);
+        beginning::carry(region, &mut source.rows, target, at, &base).await?;
+        logs.carry(&workspaces, base).await?;
         carried.rows += rows(region, &mut source.rows, target, numbers).await?;
         logs.verify(&workspaces).await?;
-        carried.events += writer.head.get();
+        carried.events += writer.events();
         carried.workspaces += workspaces.len() as u64;
     }
     log.close().await;

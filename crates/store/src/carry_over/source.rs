@@ -59,6 +59,15 @@ pub(super) struct Writer {
     pub(super) no: i64,
     pub(super) id: TenantId,
     pub(super) head: Position,
+    /// Everything up to here is gone: it has outlived its retention.
+    pub(super) removed: Position,
+}
+
+impl Writer {
+    /// How many events are kept.
+    pub(super) fn events(self) -> u64 {
+        self.head.get() - self.removed.get()
+    }
 }
 
 impl Source {
@@ -106,7 +115,7 @@ impl Source {
     /// How many events there are.
     pub(super) fn events(&self) -> u64 {
         let writers = self.logs.iter().flat_map(|log| &log.tenants);
-        writers.map(|writer| writer.head.get()).sum()
+        writers.map(|writer| writer.events()).sum()
     }
 
     /// Who has a log in a region.
@@ -133,16 +142,16 @@ impl SourceLog {
         let mut tenants = Vec::with_capacity(found.len());
         for row in &found {
             let id = TenantId::from_uuid(uuid(row, 1)?);
-            let head = log.head(id).await.map_err(CarryOverError::store(
-                Side::Source,
-                what("reading heads of"),
-            ))?;
+            let failed = || CarryOverError::store(Side::Source, what("reading heads of"));
+            let head = log.head(id).await.map_err(failed())?;
+            let oldest = log.oldest(id).await.map_err(failed())?;
             tenants.push(Writer {
                 no: row
                     .try_get(0)
                     .map_err(CarryOverError::source(what("reading")))?,
                 id,
                 head,
+                removed: oldest.map_or(head, Position::prev),
             });
         }
         Ok(SourceLog {
@@ -173,7 +182,7 @@ impl SourceLog {
     pub(super) async fn extent(&self) -> Result<Option<(Timestamp, Timestamp)>, CarryOverError> {
         let mut extent: Option<(Timestamp, Timestamp)> = None;
         for writer in &self.tenants {
-            let first = Position::ZERO.next();
+            let first = writer.removed.next();
             let ends = self.log.read_many(writer.id, &[first, writer.head]).await;
             let ends = ends.map_err(CarryOverError::store(Side::Source, "reading a log's ends"))?;
             for at in ends.iter().map(|event| event.received_at) {

@@ -2,6 +2,7 @@
 //!
 //! Devices are carried to a server here; the whole way is walked by the journeys.
 
+mod beginning;
 mod devices;
 
 use bytes::Bytes;

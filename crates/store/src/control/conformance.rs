@@ -53,6 +53,7 @@ macro_rules! on_database {
                 a_template_is_set_and_removed,
                 a_deleted_workspace_is_gone_and_its_slug_is_free,
                 workspaces_are_listed_page_by_page,
+                what_decides_for_how_long_events_are_kept_is_known_of_deleted_workspaces_too,
                 a_foreign_tenant_sees_and_changes_no_workspace,
             }
             keys {

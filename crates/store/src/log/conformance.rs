@@ -15,6 +15,8 @@ pub mod lookups;
 pub mod messages;
 pub mod outcomes;
 pub mod readers;
+pub mod retained_proofs;
+pub mod retention;
 pub mod searches;
 pub mod sending;
 
@@ -144,6 +146,24 @@ macro_rules! conformance_tests {
                 a_deleted_device_leaves_no_message,
                 messages_of_a_deleted_device_go_in_bounded_portions,
                 many_messages_are_written_in_one_commit,
+            }
+            retention {
+                what_has_outlived_its_time_goes_and_nothing_else,
+                an_event_waits_for_those_before_it,
+                a_log_whose_events_are_all_gone_goes_on_where_it_ended,
+                a_workspace_that_rests_keeps_the_end_of_its_chain,
+                another_tenant_loses_nothing,
+                pieces_are_bounded_and_leave_a_whole_log_behind,
+                appends_go_through_while_events_go,
+                tenants_with_something_to_lose_are_found_page_by_page,
+                searches_begin_with_what_is_kept,
+            }
+            retained_proofs {
+                proofs_of_what_is_kept_hold_wherever_a_log_was_cut,
+                trees_of_any_size_go_on_when_all_their_events_are_gone,
+                deliveries_of_removed_events_go_too,
+                messages_of_removed_events_go_too,
+                whoever_is_interrupted_finds_the_rest_again,
             }
             readers {
                 a_consumer_stands_where_it_acknowledged,

@@ -11,6 +11,7 @@ mod event_row;
 mod failure;
 mod folded;
 mod listing;
+mod months;
 mod names;
 mod open;
 mod partitions;
@@ -21,6 +22,7 @@ mod search;
 mod session;
 mod statement;
 mod tls;
+mod trim;
 mod upkeep;
 mod writer;
 

@@ -17,6 +17,7 @@ mod proof;
 mod reader;
 mod search;
 mod statement;
+mod trim;
 mod upkeep;
 mod writer;
 
@@ -33,12 +34,7 @@ use domain::{
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use self::{
-    checkpointer::Checkpointer,
-    open::Files,
-    reader::{Reader, head},
-    writer::Writer,
-};
+use self::{checkpointer::Checkpointer, open::Files, reader::Reader, writer::Writer};
 use super::{
     Attempt, ChainEnd, Consumer, ConsumerName, Counts, Credentials, DeadLetterQuery, DedupEntry,
     Delivery, DeliveryQuery, DeliveryState, EventQuery, Exception, IdempotentAnswer, Message,
@@ -77,7 +73,7 @@ impl RegionLog for SqliteLog {
 
     async fn head(&self, tenant: TenantId) -> Result<Position, StoreError> {
         let no = known!(self, tenant, else Position::ZERO);
-        Ok(head(self.reader.extent(no).await?))
+        self.reader.head(no).await
     }
 
     async fn chain_end(

@@ -33,13 +33,13 @@ use crate::{
 const NOW: Timestamp = Timestamp::from_micros(1_800_000_000_000_000);
 
 /// A database on the server of the tests.
-struct Database {
+pub(super) struct Database {
     server: String,
     name: String,
 }
 
 impl Database {
-    async fn make() -> Database {
+    pub(super) async fn make() -> Database {
         let server = std::env::var("TRUNKLINE_TEST_POSTGRES").expect(
             "TRUNKLINE_TEST_POSTGRES names no server: run ./test.sh, which starts one for the tests",
         );
@@ -49,12 +49,12 @@ impl Database {
         database
     }
 
-    fn options(&self) -> PostgresOptions {
+    pub(super) fn options(&self) -> PostgresOptions {
         let (address, _) = self.server.rsplit_once('/').unwrap();
         PostgresOptions::new(format!("{address}/{}", self.name))
     }
 
-    async fn tell(&self, what: &str, how: &str) {
+    pub(super) async fn tell(&self, what: &str, how: &str) {
         let mut server = PgConnection::connect(&self.server).await.unwrap();
         let sql = format!("{what} {} {how}", self.name);
         server.execute(AssertSqlSafe(sql)).await.unwrap();
@@ -89,7 +89,7 @@ async fn look(log: &dyn RegionLog, device: DeviceId) -> Kept {
 }
 
 /// Makes an installation with one device, which is connected when its process dies.
-async fn set_up(control: &Control, master_key: &MasterKey) -> Device {
+pub(super) async fn set_up(control: &Control, master_key: &MasterKey) -> Device {
     let new_tenant = NewTenant {
         id: tenant(1),
         name: "Acme".to_owned(),

@@ -189,3 +189,49 @@ pub(super) async fn a_foreign_tenant_sees_and_changes_no_workspace(place: &Place
         .unwrap();
     assert_eq!(after, before);
 }
+
+pub(super) async fn what_decides_for_how_long_events_are_kept_is_known_of_deleted_workspaces_too(
+    place: &Place,
+) {
+    let home = Home::new(place).await;
+    home.neighbour().await;
+    let (control, tenant) = (&home.control, home.tenant);
+    let mut own = Vec::new();
+    for (slug, days) in [("short", Some(7)), ("long", Some(400)), ("plain", None)] {
+        let mut new = new_workspace(slug);
+        new.retention_days = days;
+        let made = control.create_workspace(tenant, new).await.unwrap();
+        own.extend(days.map(|days| (made.id, days)));
+    }
+    let (short, _) = own[0];
+    control
+        .delete_workspace(tenant, short, at(5), None)
+        .await
+        .unwrap();
+    let mut found = control.keepings(tenant, tenant).await.unwrap();
+    assert_eq!(found.len(), 1);
+    let mut keeping = found.remove(&tenant).unwrap();
+    // The workspace that every tenant begins with has a time of its own here, too.
+    keeping.own.retain(|(id, _)| *id != home.workspace);
+    keeping.own.sort_unstable();
+    own.sort_unstable();
+    assert_eq!(keeping.own, own);
+    assert_eq!(control.shortest_own_retention().await.unwrap(), Some(7));
+    let of = control.tenant_of_workspace(short).await.unwrap();
+    assert_eq!(of, Some(tenant));
+    // The longer of what a workspace and its template say.
+    for (at_most, expected) in [(3, 400), (500, 500)] {
+        let template = Template {
+            retention_days: Some(at_most),
+            ..Template::default()
+        };
+        let (long, _) = *own.iter().find(|(_, days)| *days == 400).unwrap();
+        let set = control.set_template(tenant, long, Some(&template), at(6), None);
+        set.await.unwrap();
+        let keepings = control.keepings(tenant, tenant).await.unwrap();
+        let found = keepings[&tenant].own.iter().find(|(id, _)| *id == long);
+        assert_eq!(found.map(|(_, days)| *days), Some(expected));
+    }
+    let nobody = new_workspace("nobody").id;
+    assert_eq!(control.tenant_of_workspace(nobody).await.unwrap(), None);
+}

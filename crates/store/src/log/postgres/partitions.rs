@@ -1,8 +1,9 @@
 //! Makes the partitions of `events`: one a month, the present one and those to come.
 //!
-//! Drops none. Rows that came before their month was made, because a clock jumped, are moved over from the last partition.
+//! Drops none: that is retention's, in [`super::months`]. Rows that came before their month was made, because a clock jumped, are moved over from the last partition.
 
 use chrono::{DateTime, Datelike as _, Months, NaiveDate, Utc};
+use domain::time::Timestamp;
 use tokio_postgres::Client;
 
 use crate::StoreError;
@@ -63,6 +64,23 @@ impl Month {
     /// Its partition.
     pub(super) fn table(self) -> String {
         self.first_day.format("events_%Y_%m").to_string()
+    }
+
+    /// The month whose partition has this name.
+    pub(super) fn named(table: &str) -> Option<Month> {
+        let text = table.strip_prefix("events_")?;
+        let first_day = NaiveDate::parse_from_str(&format!("{text}_01"), "%Y_%m_%d").ok()?;
+        let month = Month { first_day };
+        (month.table() == table).then_some(month)
+    }
+
+    /// When it begins, and when the next one does.
+    pub(super) fn bounds(self) -> (Timestamp, Timestamp) {
+        let next = self.plus(1);
+        (
+            Timestamp::from_micros(self.begins_at()),
+            Timestamp::from_micros(next.begins_at()),
+        )
     }
 
     /// When it begins, as events count time.
@@ -129,6 +147,21 @@ mod tests {
             ["events_2026_11", "events_2026_12", "events_2027_01"]
         );
         assert_eq!(month.begins_at(), 1_793_491_200_000_000);
+    }
+
+    #[test]
+    fn a_month_is_known_again_by_its_partition_and_nothing_else_is_one() {
+        let month = Month::of("2026-11-30T23:59:59Z".parse().unwrap());
+        assert_eq!(Month::named(&month.table()), Some(month));
+        for other in [
+            "events_other",
+            "events_2026_13",
+            "events_2026_1",
+            "events",
+            "streams",
+        ] {
+            assert_eq!(Month::named(other), None, "{other}");
+        }
     }
 
     #[test]

@@ -43,7 +43,8 @@ impl Reader {
         }))
     }
 
-    /// Hashes of leaves.
+    /// Hashes of leaves, of events that are kept and of events that are gone. While a month goes, its leaves may stand in both
+    /// places.
     pub(super) async fn leaf_hashes(
         &self,
         tenant_no: i64,
@@ -52,13 +53,18 @@ impl Reader {
         to: Seq,
     ) -> Result<Vec<Hash>, StoreError> {
         const LEAVES: &str = concat!(
-            "SELECT   ",
+            "SELECT   e.seq, ",
             hash_in_body!(),
             "
              FROM     events AS e
              WHERE    e.stream_no = (SELECT no FROM streams WHERE tenant_no = $1 AND id = $2)
                       AND e.seq BETWEEN $3 AND $4
-             ORDER BY e.seq
+             UNION
+             SELECT   n.idx + 1, n.hash
+             FROM     tree_nodes AS n
+             WHERE    n.stream_no = (SELECT no FROM streams WHERE tenant_no = $1 AND id = $2)
+                      AND n.level = 0 AND n.idx BETWEEN $3 - 1 AND $4 - 1
+             ORDER BY 1
              LIMIT    $5"
         );
 
@@ -69,7 +75,7 @@ impl Reader {
                 &[&tenant_no, &workspace.uuid(), &from, &to, &PROOF_ITEMS_MAX],
             )
             .await?;
-        rows.iter().map(|row| hash(column(row, 0)?)).collect()
+        rows.iter().map(|row| hash(column(row, 1)?)).collect()
     }
 
     /// Stored inner nodes.

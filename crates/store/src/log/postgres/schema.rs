@@ -51,7 +51,7 @@ pub(super) async fn make_partitions(server: &Server, now: Month) -> Result<(), S
 }
 
 /// Does something that only one process may do at a time. The lock goes with the connection too.
-async fn locked<T>(
+pub(super) async fn locked<T>(
     client: &Client,
     server: &Server,
     work: impl Future<Output = Result<T, StoreError>>,

@@ -27,7 +27,8 @@ use crate::{
 };
 
 /// Finds the highest number between `$1` and `$2` (both excluded) for which `$is_before` holds of `middle`, or `$1`; it must
-/// hold for all numbers up to some point and for none after it.
+/// hold for all numbers up to some point and for none after it. It is NULL for an event that has gone since the bounds were
+/// read: that was an old one.
 macro_rules! bisect {
     ($is_before:literal) => {
         concat!(
@@ -38,9 +39,9 @@ macro_rules! bisect {
                         CASE WHEN is_before THEN high ELSE middle END
                  FROM   search
                  CROSS JOIN LATERAL (SELECT low + (high - low) / 2 AS middle) AS m
-                 CROSS JOIN LATERAL (SELECT ",
+                 CROSS JOIN LATERAL (SELECT coalesce(",
             $is_before,
-            " AS is_before) AS b
+            ", TRUE) AS is_before) AS b
                  WHERE  high - low > 1)
              SELECT low FROM search WHERE high - low <= 1 LIMIT 1"
         )
@@ -276,7 +277,7 @@ impl Reader {
             Some((end, position)) if is_full => {
                 (window.is_cut || end != far_end).then_some(position)
             }
-            _ if window.is_cut => Some(self.position_at(path, far_end).await?),
+            _ if window.is_cut => self.position_at(path, far_end).await?,
             _ => None,
         };
         events.retain(|event| filter.matches(event));
@@ -284,12 +285,20 @@ impl Reader {
     }
 
     /// The position at an end of a window.
-    async fn position_at(&self, path: Path, end: i64) -> Result<Position, StoreError> {
-        const AT: &str = "SELECT place FROM events WHERE stream_no = $1 AND seq = $2 LIMIT 1";
+    async fn position_at(&self, path: Path, end: i64) -> Result<Option<Position>, StoreError> {
+        const AT: &str = "
+            SELECT   place - (seq > $2)::INTEGER
+            FROM     events
+            WHERE    stream_no = $1 AND seq >= $2
+            ORDER BY seq
+            LIMIT    1";
 
         match path {
-            Path::Log | Path::Device(_) | Path::DedupId => Ok(position_of(end)),
-            Path::Stream(stream_no) => Ok(position_of(self.number(AT, &[&stream_no, &end]).await?)),
+            Path::Log | Path::Device(_) | Path::DedupId => Ok(Some(position_of(end))),
+            Path::Stream(stream_no) => {
+                let row = self.row(AT, &[&stream_no, &end]).await?;
+                row.map(|row| column(&row, 0).map(position_of)).transpose()
+            }
         }
     }
 }

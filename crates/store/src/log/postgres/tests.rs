@@ -2,6 +2,7 @@
 
 mod disk;
 mod ground;
+mod months;
 mod nodes;
 mod partitions;
 mod schema;

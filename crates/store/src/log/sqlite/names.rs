@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use domain::{
     fence::Fence,
     ids::{DeviceId, TenantId, WorkspaceId},
-    position::Position,
+    position::{Position, Seq},
 };
 
 /// So many tenants, workspaces, and devices each are remembered; then all are forgotten. About 64 bytes each.
@@ -26,11 +26,20 @@ pub(super) struct Tenant {
     pub(super) moved_by: u64,
 }
 
+/// A workspace's stream.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Stream {
+    /// Its number.
+    pub(super) no: i64,
+    /// The last seq whose event is gone: nobody gets it again.
+    pub(super) removed: Seq,
+}
+
 /// The writer's memory.
 #[derive(Default)]
 pub(super) struct Names {
     tenants: HashMap<TenantId, Tenant>,
-    streams: HashMap<(i64, WorkspaceId), i64>,
+    streams: HashMap<(i64, WorkspaceId), Stream>,
     devices: HashMap<(TenantId, DeviceId), Fence>,
     /// The highest numbers that are in use, once they are known.
     pub(super) last: Option<LastNumbers>,
@@ -69,14 +78,19 @@ impl Names {
         self.tenants.insert(id, tenant);
     }
 
-    /// The number of a workspace's stream, if it is remembered.
-    pub(super) fn stream(&self, tenant_no: i64, workspace: WorkspaceId) -> Option<i64> {
+    /// A workspace's stream, if it is remembered.
+    pub(super) fn stream(&self, tenant_no: i64, workspace: WorkspaceId) -> Option<Stream> {
         self.streams.get(&(tenant_no, workspace)).copied()
     }
 
-    /// Remembers the number of a workspace's stream.
-    pub(super) fn set_stream(&mut self, tenant_no: i64, workspace: WorkspaceId, stream_no: i64) {
-        self.streams.insert((tenant_no, workspace), stream_no);
+    /// Remembers a workspace's stream.
+    pub(super) fn set_stream(&mut self, tenant_no: i64, workspace: WorkspaceId, stream: Stream) {
+        self.streams.insert((tenant_no, workspace), stream);
+    }
+
+    /// Forgets a tenant's streams: events of theirs have gone.
+    pub(super) fn forget_streams(&mut self, tenant_no: i64) {
+        self.streams.retain(|(of, _), _| *of != tenant_no);
     }
 
     /// The highest fence under which anybody wrote for a device, if it is remembered; the parts of the present commit

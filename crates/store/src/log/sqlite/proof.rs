@@ -24,11 +24,18 @@ impl Reader {
         workspace: WorkspaceId,
     ) -> Result<Option<ChainEnd>, StoreError> {
         const CHAIN_END: &str = concat!(
-            "SELECT   seq, ",
+            "SELECT   seq, hash
+             FROM     (SELECT   e.seq AS seq, ",
             hash_in_body!(),
-            "
-             FROM     events
-             WHERE    stream_no = (SELECT no FROM streams WHERE tenant_no = ?1 AND id = ?2)
+            " AS hash
+                       FROM     events AS e
+                       WHERE    e.stream_no = (SELECT no FROM streams WHERE tenant_no = ?1 AND id = ?2)
+                       ORDER BY e.seq DESC
+                       LIMIT    1)
+             UNION ALL
+             SELECT   seq, hash
+             FROM     streams
+             WHERE    tenant_no = ?1 AND id = ?2 AND hash IS NOT NULL
              ORDER BY seq DESC
              LIMIT    1"
         );
@@ -48,7 +55,7 @@ impl Reader {
         .transpose()
     }
 
-    /// Hashes of leaves.
+    /// Hashes of leaves, of events that are kept and of events that are gone.
     pub(super) async fn leaf_hashes(
         &self,
         tenant_no: i64,
@@ -57,17 +64,22 @@ impl Reader {
         to: Seq,
     ) -> Result<Vec<Hash>, StoreError> {
         const LEAVES: &str = concat!(
-            "SELECT   ",
+            "SELECT   seq, ",
             hash_in_body!(),
             "
              FROM     events
              WHERE    stream_no = (SELECT no FROM streams WHERE tenant_no = ?1 AND id = ?2)
                       AND seq BETWEEN ?3 AND ?4
-             ORDER BY seq
+             UNION ALL
+             SELECT   idx + 1, hash
+             FROM     tree_nodes
+             WHERE    stream_no = (SELECT no FROM streams WHERE tenant_no = ?1 AND id = ?2)
+                      AND level = 0 AND idx BETWEEN ?3 - 1 AND ?4 - 1
+             ORDER BY 1
              LIMIT    ?5"
         );
 
-        let hashes: Vec<Vec<u8>> = sqlx::query_scalar(LEAVES)
+        let leaves: Vec<(i64, Vec<u8>)> = sqlx::query_as(LEAVES)
             .bind(tenant_no)
             .bind(&workspace.as_bytes()[..])
             .bind(signed(from.get()))
@@ -76,7 +88,7 @@ impl Reader {
             .fetch_all(&self.pool)
             .await
             .map_err(store_error)?;
-        hashes.iter().map(|bytes| hash(bytes)).collect()
+        leaves.iter().map(|(_, bytes)| hash(bytes)).collect()
     }
 
     /// Stored inner nodes.

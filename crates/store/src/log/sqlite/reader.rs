@@ -75,6 +75,30 @@ impl Reader {
         Ok(found)
     }
 
+    /// Where the tenant's log ends, whether its last event is kept or not.
+    pub(super) async fn head(&self, tenant_no: i64) -> Result<Position, StoreError> {
+        const HEAD: &str = "
+            SELECT (SELECT   e.place
+                    FROM     events AS e
+                    WHERE    e.place BETWEEN t.no << 40 AND (t.no << 40) | 1099511627775
+                    ORDER BY e.place DESC
+                    LIMIT    1),
+                   t.removed
+            FROM   tenants AS t
+            WHERE  t.no = ?1";
+
+        let ends: Option<(Option<i64>, i64)> = sqlx::query_as(HEAD)
+            .bind(tenant_no)
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(store_error)?;
+        match ends {
+            Some((Some(newest), _)) => Ok(position_of(newest)),
+            Some((None, removed)) => Ok(Position::new(unsigned(removed)?)),
+            None => Ok(Position::ZERO),
+        }
+    }
+
     /// Which places of the tenant are filled; there are no holes between them.
     pub(super) async fn extent(&self, tenant_no: i64) -> Result<Option<Extent>, StoreError> {
         const EXTENT: &str = "
@@ -318,9 +342,4 @@ fn dedup_entry(row: &SqliteRow) -> Result<DedupEntry, StoreError> {
         event: EventId::from_uuid(uuid(row.try_get(2).map_err(store_error)?)?),
         received_at: Timestamp::from_micros(row.try_get(3).map_err(store_error)?),
     })
-}
-
-/// The position of the newest event, or before the first.
-pub(super) fn head(extent: Option<Extent>) -> Position {
-    extent.map_or(Position::ZERO, |extent| position_of(extent.newest))
 }

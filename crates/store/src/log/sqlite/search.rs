@@ -35,20 +35,21 @@ macro_rules! middle {
 }
 
 /// Finds the highest number between `?1` and `?2` (both excluded) for which `$is_before` holds, or `?1`; it must hold
-/// for all numbers up to some point and for none after it.
+/// for all numbers up to some point and for none after it. It is NULL for an event that has gone since the bounds were read:
+/// that was an old one.
 macro_rules! bisect {
     ($($is_before:expr),*) => {
         concat!(
             "WITH RECURSIVE search (low, high) AS (
                  SELECT ?1, ?2
                  UNION ALL
-                 SELECT iif(",
+                 SELECT iif(coalesce(",
             $($is_before,)*
-            ", ",
+            ", 1), ",
             middle!(),
-            ", low), iif(",
+            ", low), iif(coalesce(",
             $($is_before,)*
-            ", high, ",
+            ", 1), high, ",
             middle!(),
             ")
                  FROM   search
@@ -280,25 +281,32 @@ impl Reader {
                 };
                 (window.is_cut || reached != far_end).then_some(position)
             }
-            _ if window.is_cut => Some(self.position_at(path, far_end).await?),
+            _ if window.is_cut => self.position_at(path, far_end).await?,
             _ => None,
         };
         Ok(Page { events, next })
     }
 
-    /// The position at an end of a window.
-    async fn position_at(&self, path: Path, end: i64) -> Result<Position, StoreError> {
-        const AT: &str = "SELECT place FROM events WHERE stream_no = ?1 AND seq = ?2";
+    /// The position at an end of a window. If its event has gone meanwhile, the one before the oldest that is kept.
+    async fn position_at(&self, path: Path, end: i64) -> Result<Option<Position>, StoreError> {
+        const AT: &str = "
+            SELECT   place - (seq > ?2)
+            FROM     events
+            WHERE    stream_no = ?1 AND seq >= ?2
+            ORDER BY seq
+            LIMIT    1";
 
         match path {
-            Path::Log | Path::Device(_) | Path::DedupId => Ok(position_of(end)),
-            Path::Stream(stream_no) => sqlx::query_scalar(AT)
-                .bind(stream_no)
-                .bind(end)
-                .fetch_one(&self.pool)
-                .await
-                .map(position_of)
-                .map_err(store_error),
+            Path::Log | Path::Device(_) | Path::DedupId => Ok(Some(position_of(end))),
+            Path::Stream(stream_no) => {
+                let place: Option<i64> = sqlx::query_scalar(AT)
+                    .bind(stream_no)
+                    .bind(end)
+                    .fetch_optional(&self.pool)
+                    .await
+                    .map_err(store_error)?;
+                Ok(place.map(position_of))
+            }
         }
     }
 }

@@ -88,9 +88,9 @@ async fn a_newer_schema_is_refused() {
 #[tokio::test]
 async fn migrating_says_what_it_did() {
     let folder = Folder::new();
-    for from in [0, 3] {
+    for from in [0, 4] {
         let migrated = SqliteLog::migrate(folder.0.path(), Region::Au).await;
-        assert_eq!(migrated.unwrap(), Migrated { from, to: 3 });
+        assert_eq!(migrated.unwrap(), Migrated { from, to: 4 });
     }
 }
 

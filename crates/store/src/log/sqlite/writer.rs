@@ -100,6 +100,30 @@ impl Writer {
         }
     }
 
+    /// Removes events of a tenant by one text that begins and ends a transaction.
+    pub(super) async fn remove(
+        &mut self,
+        sql: &'static str,
+        arguments: SqliteArguments,
+        tenant_no: i64,
+    ) -> Result<(), StoreError> {
+        let removed = async {
+            self.start().await?;
+            sqlx::query_with(sql, arguments)
+                .execute(self.connection()?)
+                .await?;
+            self.end();
+            Ok(())
+        };
+        let removed: Result<(), Trouble> = removed.await;
+        // They say up to where seqs are gone.
+        self.names.forget_streams(tenant_no);
+        match removed {
+            Ok(()) => Ok(()),
+            Err(trouble) => Err(self.fail(trouble).await),
+        }
+    }
+
     /// Whether nothing was written yet since the start, so that there is no connection.
     pub(super) fn is_resting(&self) -> bool {
         matches!(self.link, Link::Lost) && self.commit_no == 0

@@ -25,7 +25,7 @@ async fn nodes_that_start_at_once_make_one_schema() {
     let moved: Vec<Migrated> = opened.into_iter().map(Result::unwrap).collect();
     let first = |migrated: &&Migrated| migrated.from == 0;
     assert_eq!(moved.iter().filter(first).count(), 1, "{moved:?}");
-    assert!(moved.iter().all(|migrated| migrated.to == 3), "{moved:?}");
+    assert!(moved.iter().all(|migrated| migrated.to == 4), "{moved:?}");
     Author::new(1).write(&database.log().await, 1).await;
 }
 

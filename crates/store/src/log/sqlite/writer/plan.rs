@@ -8,7 +8,7 @@ use domain::{
     fence::Fence,
     idempotency::ANSWERS_KEPT_FOR,
     ids::{TenantId, WorkspaceId},
-    position::{POSITION_MAX, Position},
+    position::{POSITION_MAX, Position, Seq},
     time::Timestamp,
 };
 
@@ -16,7 +16,7 @@ use super::{
     super::{
         batch::Batch,
         event_row,
-        names::{LastNumbers, Tenant},
+        names::{LastNumbers, Stream, Tenant},
         statement::Kind,
     },
     Trouble, Writer,
@@ -111,20 +111,17 @@ impl Writer {
         }
 
         let tenant_no = self.tenant_no(append.tenant, batch).await?;
-        let mut stream: Option<(WorkspaceId, i64)> = None;
-        for event in &append.events {
-            let stream_no = match stream {
-                Some((workspace, stream_no)) if workspace == event.workspace => stream_no,
-                _other => self.stream_no(tenant_no, event.workspace, batch).await?,
-            };
-            stream = Some((event.workspace, stream_no));
+        let Some(stream_nos) = self.stream_nos(tenant_no, append, batch).await? else {
+            return Ok(Err(seq_is_taken()));
+        };
+        for (event, stream_no) in append.events.iter().zip(stream_nos) {
             event_row::write(batch.row(Kind::Events), event, tenant_no, stream_no);
         }
         for (workspace, node) in &append.nodes {
-            let stream_no = self.stream_no(tenant_no, *workspace, batch).await?;
+            let stream = self.stream(tenant_no, *workspace, batch).await?;
             batch
                 .row(Kind::TreeNodes)
-                .int(stream_no)
+                .int(stream.no)
                 .int(node.level.into())
                 .count(node.index)
                 .bytes(&node.hash.0);
@@ -207,8 +204,7 @@ impl Writer {
                 return Ok(WriteError::AnswerTaken);
             }
         }
-        let says = "a seq or a tree node of the append is there already";
-        Ok(StoreError::Conflict(says.to_owned()).into())
+        Ok(seq_is_taken())
     }
 
     async fn tenant(&mut self, id: TenantId) -> Result<Tenant, Trouble> {
@@ -220,7 +216,7 @@ impl Writer {
 
     async fn load_tenant(&mut self, id: TenantId) -> Result<Tenant, Trouble> {
         const LOAD: &str = "
-            SELECT t.no, t.fence,
+            SELECT t.no, t.fence, t.removed,
                    (SELECT   e.place
                     FROM     events AS e
                     WHERE    e.place BETWEEN t.no << 40 AND (t.no << 40) | 1099511627775
@@ -229,7 +225,7 @@ impl Writer {
             FROM   tenants AS t
             WHERE  t.id = ?1";
 
-        let row: Option<(i64, i64, Option<i64>)> = sqlx::query_as(LOAD)
+        let row: Option<(i64, i64, i64, Option<i64>)> = sqlx::query_as(LOAD)
             .bind(&id.as_bytes()[..])
             .fetch_optional(self.connection()?)
             .await?;
@@ -239,9 +235,12 @@ impl Writer {
             .tenant(id)
             .map_or(Fence::FIRST, |known| known.fence);
         let tenant = match row {
-            Some((no, fence, end)) => Tenant {
+            Some((no, fence, removed, end)) => Tenant {
                 no: Some(no),
-                head: end.map_or(Position::ZERO, position_of),
+                head: match end {
+                    Some(end) => position_of(end),
+                    None => Position::new(unsigned(removed)?),
+                },
                 fence: Fence::new(unsigned(fence)?).max(raised),
                 moved_by: 0,
             },
@@ -281,25 +280,51 @@ impl Writer {
         Ok(no)
     }
 
-    /// The number of a workspace's stream; gives it one if it has none.
-    async fn stream_no(
+    /// The number of each event's stream; `None` if one of them has a seq whose event is gone.
+    async fn stream_nos(
+        &mut self,
+        tenant_no: i64,
+        append: &Append,
+        batch: &mut Batch,
+    ) -> Result<Option<Vec<i64>>, Trouble> {
+        let mut numbers = Vec::with_capacity(append.events.len());
+        let mut last: Option<(WorkspaceId, Stream)> = None;
+        for event in &append.events {
+            let stream = match last {
+                Some((workspace, stream)) if workspace == event.workspace => stream,
+                _other => self.stream(tenant_no, event.workspace, batch).await?,
+            };
+            if event.seq <= stream.removed {
+                return Ok(None);
+            }
+            last = Some((event.workspace, stream));
+            numbers.push(stream.no);
+        }
+        Ok(Some(numbers))
+    }
+
+    /// A workspace's stream; gives it a number if it has none.
+    async fn stream(
         &mut self,
         tenant_no: i64,
         workspace: WorkspaceId,
         batch: &mut Batch,
-    ) -> Result<i64, Trouble> {
-        const FIND: &str = "SELECT no FROM streams WHERE tenant_no = ?1 AND id = ?2";
+    ) -> Result<Stream, Trouble> {
+        const FIND: &str = "SELECT no, seq FROM streams WHERE tenant_no = ?1 AND id = ?2";
 
-        if let Some(no) = self.names.stream(tenant_no, workspace) {
-            return Ok(no);
+        if let Some(stream) = self.names.stream(tenant_no, workspace) {
+            return Ok(stream);
         }
-        let found: Option<i64> = sqlx::query_scalar(FIND)
+        let found: Option<(i64, i64)> = sqlx::query_as(FIND)
             .bind(tenant_no)
             .bind(&workspace.as_bytes()[..])
             .fetch_optional(self.connection()?)
             .await?;
-        let no = match found {
-            Some(no) => no,
+        let stream = match found {
+            Some((no, removed)) => Stream {
+                no,
+                removed: Seq::new(unsigned(removed)?),
+            },
             None => {
                 let no = self.last_numbers().await?.stream + 1;
                 if let Some(last) = &mut self.names.last {
@@ -310,11 +335,14 @@ impl Writer {
                     .int(no)
                     .int(tenant_no)
                     .bytes(workspace.as_bytes());
-                no
+                Stream {
+                    no,
+                    removed: Seq::default(),
+                }
             }
         };
-        self.names.set_stream(tenant_no, workspace, no);
-        Ok(no)
+        self.names.set_stream(tenant_no, workspace, stream);
+        Ok(stream)
     }
 
     async fn last_numbers(&mut self) -> Result<LastNumbers, Trouble> {
@@ -348,6 +376,11 @@ fn given_at(append: &Append, answer: &IdempotentAnswer) -> Timestamp {
         || answer.expires_at.minus(ANSWERS_KEPT_FOR),
         |event| event.received_at,
     )
+}
+
+fn seq_is_taken() -> WriteError {
+    let says = "a seq or a tree node of the append is there already";
+    StoreError::Conflict(says.to_owned()).into()
 }
 
 fn write_answer(batch: &mut Batch, tenant_no: i64, answer: &IdempotentAnswer) {

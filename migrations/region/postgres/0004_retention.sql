@@ -1,0 +1,2 @@
+-- What SQLite gets here, PostgreSQL has had since the beginning: heads of logs and ends of chains stand in rows of their own.
+-- From now on `tree_nodes` holds leaves, too, at level 0: those of events that are gone and that proofs of others still need.
