@@ -154,6 +154,11 @@ fn what_only_makes_no_sense_together_is_refused_too() {
     the configuration is wrong
       default: `postgres.statement_timeout_ms`: expected no more than cluster.lease_seconds, which is in seconds
     "#);
+    let file = "[engine]\nretention_every_seconds = 43201";
+    assert_snapshot!(refused(file, &[]), @r#"
+    the configuration is wrong
+      file.toml: `engine.retention_every_seconds`: expected no more than 43200, which is half a day
+    "#);
 }
 
 #[test]
