@@ -4,6 +4,10 @@ use domain::region::Region;
 
 use super::{ConfigError, Database, Nats, Port, RegionDatabase, Settings, layers::Layers};
 
+/// Every node signs its checkpoints anew in this time, which must be shorter than a day, the shortest that any event is kept for: else
+/// what it signed last might be gone before it signs again.
+const RETENTION_EVERY_MAX: u64 = 12 * 60 * 60;
+
 /// What no setting can be told by itself.
 pub(super) fn check_together(settings: &Settings, layers: &Layers, errors: &mut Vec<ConfigError>) {
     let mut wrong = |key: &str, expected: &str| errors.push(layers.wrong(key, expected));
@@ -44,6 +48,12 @@ pub(super) fn check_together(settings: &Settings, layers: &Layers, errors: &mut 
         wrong(
             "cluster.nats_ca",
             "expected nothing, because cluster.nats_url is not set",
+        );
+    }
+    if settings.engine.retention_every_seconds.get() > RETENTION_EVERY_MAX {
+        wrong(
+            "engine.retention_every_seconds",
+            "expected no more than 43200, which is half a day",
         );
     }
     if settings.ingest.payload_bytes_max > settings.ingest.batch_bytes_max {

@@ -157,6 +157,11 @@ fn what_only_makes_no_sense_together_is_refused_too() {
     the configuration is wrong
       file.toml: `cluster.lease_seconds`: expected at least 15, half as long again as postgres.statement_timeout_ms (10000): raise this, or lower that
     "#);
+    let file = "[engine]\nretention_every_seconds = 43201";
+    assert_snapshot!(refused(file, &[]), @r#"
+    the configuration is wrong
+      file.toml: `engine.retention_every_seconds`: expected no more than 43200, which is half a day
+    "#);
 }
 
 #[test]

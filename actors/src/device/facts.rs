@@ -161,7 +161,8 @@ async fn connected_before(
     Ok(None)
 }
 
-/// The time in which a session was connected last, if the log does not say that it ended.
+/// The time in which a session was connected last, if the log does not say that it ended. The log may have lost what it said of
+/// the first times, or of all.
 async fn last_time(
     log: &dyn RegionLog,
     tenant: TenantId,
@@ -169,9 +170,11 @@ async fn last_time(
     device: DeviceId,
     fence: Fence,
 ) -> Result<Option<Time>, StoreError> {
-    let mut last = None;
-    let mut from = 1;
-    loop {
+    // The last time that the log says anything of, and whether it is open.
+    let mut last: Option<(Time, bool)> = None;
+    let mut has_forgotten = None;
+    for page in 0_u32.. {
+        let from = page * LOOKED_FOR_AT_ONCE + 1;
         let times = (from..from + LOOKED_FOR_AT_ONCE).map(|no| Time { fence, no });
         let wanted: Vec<_> = times
             .clone()
@@ -185,19 +188,47 @@ async fn last_time(
             let name = name(device, time, kind);
             found.iter().any(|entry| entry.dedup_id == name)
         };
-        let count = times
-            .clone()
-            .take_while(|time| is_there(*time, CONNECTED))
-            .inspect(|time| last = (!is_there(*time, DISCONNECTED)).then_some(*time))
-            .count();
-        if count == 0 && from == 1 {
-            // It never was, or it was so long ago that the log has forgotten it.
-            let has_forgotten = log.oldest(tenant).await? > Some(Position::new(1));
-            return Ok(has_forgotten.then_some(Time { fence, no: 1 }));
+        let said = times
+            .map(|time| {
+                (
+                    time,
+                    is_there(time, CONNECTED),
+                    is_there(time, DISCONNECTED),
+                )
+            })
+            .filter(|(_, begins, ends)| *begins || *ends)
+            .last();
+        if let Some((time, _, ends)) = said {
+            last = Some((time, !ends));
         }
-        if count < LOOKED_FOR_AT_ONCE as usize {
-            return Ok(last);
+        let is_full = said.is_some_and(|(time, _, _)| time.no + 1 == from + LOOKED_FOR_AT_ONCE);
+        if is_full {
+            continue;
         }
-        from += LOOKED_FOR_AT_ONCE;
+        if let Some((time, is_open)) = last {
+            return Ok(is_open.then_some(time));
+        }
+        // It never was, or it was so long ago that the log has forgotten its first times.
+        let forgotten = match has_forgotten {
+            Some(forgotten) => forgotten,
+            None => begins_later(log, tenant).await?,
+        };
+        has_forgotten = Some(forgotten);
+        if !forgotten {
+            break;
+        }
+        if page + 1 == LOOKED_BACK_MAX {
+            return Ok(Some(Time { fence, no: 1 }));
+        }
     }
+    Ok(None)
+}
+
+/// Whether a tenant's log has lost its first event.
+async fn begins_later(log: &dyn RegionLog, tenant: TenantId) -> Result<bool, StoreError> {
+    let oldest = match log.oldest(tenant).await? {
+        Some(oldest) => oldest,
+        None => log.head(tenant).await?.next(),
+    };
+    Ok(oldest > Position::new(1))
 }

@@ -7,10 +7,12 @@ use domain::{
     checkpoint::{Checkpoint, SignDecision},
     event::{Event, Hash},
     ids::{EventId, TenantId, WorkspaceId},
-    merkle::{TreeError, consistency_needs, consistency_path, inclusion_needs, inclusion_path},
+    merkle::{
+        consistency_needs, consistency_path, inclusion_needs, inclusion_path, misses_only_removed,
+    },
     region::Region,
 };
-use store::checkpoints::Signed;
+use store::{checkpoints::Signed, log::RegionLog};
 
 use super::{Engine, EngineError};
 use crate::tenant::load::{frontier, hashes};
@@ -74,24 +76,9 @@ impl Engine {
         // Held until the new one is remembered: two signers must not both compare with the old one.
         let guard = self.inner.checkpoints.lock().await;
         let last = guard.last(region, workspace).await?;
-        let consistency = match &last {
-            Some(last) if last.size > 0 && last.size < checkpoint.size => {
-                let needs = consistency_needs(last.size, checkpoint.size);
-                let fetched = hashes(&*log, tenant, workspace, &needs).await?;
-                consistency_path(last.size, checkpoint.size, &fetched)
-            }
-            Some(_) | None => Ok(Vec::new()),
-        };
-        let (last, consistency) = match consistency {
-            Ok(consistency) => (last, consistency),
-            // A node that was away for longer than events are kept knows no more than one that has just joined. A node that is
-            // alone has not been away while events went.
-            Err(TreeError::Incomplete { .. }) if self.inner.placement.is_shared() => {
-                tracing::warn!(workspace.id = %workspace, "what this node signed of {workspace} last cannot be compared: the events of that time are gone");
-                (None, Vec::new())
-            }
-            Err(error) => return Err(EngineError::Internal(error.to_string())),
-        };
+        let (last, consistency) = self
+            .continued(tenant, workspace, &*log, last, checkpoint.size)
+            .await?;
         let last_signed = last.map(|last| (last.size, last.root));
         match SignDecision::decide(last_signed, &checkpoint, &consistency) {
             SignDecision::Sign => {}
@@ -114,6 +101,43 @@ impl Engine {
             verifier: signer.verifier().to_string(),
             checkpoint,
         })
+    }
+
+    /// What is to be compared with the checkpoint to be signed, which has `size` leaves: what was signed last, and the proof that
+    /// leads from there.
+    ///
+    /// A node of a cluster that was away for longer than events are kept knows no more than one that has just joined: nothing can
+    /// be compared. That is so only if what is missing are leaves of events that are gone, from the old end of the log on. A node
+    /// that is alone has not been away while events went.
+    async fn continued(
+        &self,
+        tenant: TenantId,
+        workspace: WorkspaceId,
+        log: &dyn RegionLog,
+        last: Option<Signed>,
+        size: u64,
+    ) -> Result<(Option<Signed>, Vec<Hash>), EngineError> {
+        let earlier = match last {
+            Some(last) if last.size > 0 && last.size < size => last.size,
+            Some(_) | None => return Ok((last, Vec::new())),
+        };
+        let needs = consistency_needs(earlier, size);
+        let fetched = hashes(log, tenant, workspace, &needs).await?;
+        let error = match consistency_path(earlier, size, &fetched) {
+            Ok(path) => return Ok((last, path)),
+            Err(error) => error,
+        };
+        if self.inner.placement.is_shared() {
+            let oldest = log.oldest_seq(tenant, workspace).await?;
+            let removed = oldest.map_or(size, |oldest| oldest.prev().get());
+            if misses_only_removed(&needs, &fetched, removed) {
+                tracing::warn!(workspace.id = %workspace, "what this node signed of {workspace} last cannot be compared: the events of that time are gone");
+                return Ok((None, Vec::new()));
+            }
+        }
+        Err(EngineError::Internal(format!(
+            "the log of {workspace} cannot be compared with what was signed before: {error}"
+        )))
     }
 
     /// Proves that an event stands in its workspace's log.

@@ -8,14 +8,11 @@
 mod months;
 mod signed;
 
-use std::{
-    collections::{HashMap, HashSet},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use domain::{
     ids::TenantId,
+    position::Position,
     region::Region,
     retention::{Retention, keeps_all_since},
     time::Timestamp,
@@ -35,22 +32,29 @@ const FIRST_AFTER_MAX: Duration = Duration::from_secs(5 * 60);
 const PAUSE: Duration = Duration::from_millis(20);
 /// Tenants whose oldest events are looked at by one question.
 const TENANTS_AT_ONCE: u32 = 500;
-/// So many tenants in a row fail because the store does.
+/// When so many in a row have failed, it is asked whether the store does.
 const FAILURES_MAX: u32 = 5;
+/// Events that go at once when more of them take longer than a statement may.
+const FEW_EVENTS: u64 = 100;
+/// A clock that is so far ahead of the database's is taken for wrong.
+const AHEAD_MAX: Duration = Duration::from_secs(60 * 60);
 
-/// Starts it, on the runtime without actors. It ends when the engine is dropped.
+/// Starts it, on the runtime without actors. It ends when the engine is dropped. Each region has its own: one that does not answer
+/// holds up no other.
 pub(super) fn start(engine: &Engine) {
     let every = engine.inner.retention_every;
-    let weak = Arc::downgrade(&engine.inner);
-    engine.inner.outside.spawn(async move {
-        let mut pause = every.min(FIRST_AFTER_MAX);
-        loop {
-            tokio::time::sleep(pause).await;
-            pause = every;
-            let Some(inner) = weak.upgrade() else { return };
-            Engine { inner }.remove_outlived().await;
-        }
-    });
+    for region in engine.inner.logs.regions() {
+        let weak = Arc::downgrade(&engine.inner);
+        engine.inner.outside.spawn(async move {
+            let mut pause = every.min(FIRST_AFTER_MAX);
+            loop {
+                tokio::time::sleep(pause).await;
+                pause = every;
+                let Some(inner) = weak.upgrade() else { return };
+                Engine { inner }.remove_outlived_in(region).await;
+            }
+        });
+    }
 }
 
 /// One region's work, with what it has to know.
@@ -64,21 +68,21 @@ struct Work<'a> {
 }
 
 impl Engine {
-    /// Removes what has outlived its retention, in all regions. One that does not answer holds up no other.
-    pub async fn remove_outlived(&self) {
-        let regions = self.inner.logs.regions();
-        let regions = regions.into_iter().map(|region| async move {
-            match self.remove_outlived_of(region).await {
-                Ok(0) => {}
-                Ok(removed) => {
-                    info!(region = region.name(), events = removed, "removed {removed} events that had outlived their retention");
-                }
-                Err(error) => {
-                    warn!(region = region.name(), %error, "what has outlived its retention was not removed: {error}");
-                }
+    /// Removes what has outlived its retention, in one region.
+    pub(crate) async fn remove_outlived_in(&self, region: Region) {
+        match self.remove_outlived_of(region).await {
+            Ok(0) => {}
+            Ok(removed) => {
+                info!(
+                    region = region.name(),
+                    events = removed,
+                    "removed {removed} events that had outlived their retention"
+                );
             }
-        });
-        futures_util::future::join_all(regions).await;
+            Err(error) => {
+                warn!(region = region.name(), %error, "what has outlived its retention was not removed: {error}");
+            }
+        }
     }
 
     async fn remove_outlived_of(&self, region: Region) -> Result<u64, EngineError> {
@@ -90,13 +94,22 @@ impl Engine {
         let Some(before) = keeps_all_since(days.chain(own), now) else {
             return Ok(0);
         };
+        let log = inner.logs.get(region);
         // On every node: each remembers what it has signed itself.
-        let unsigned = self.continue_checkpoints(region).await?;
+        let unsigned = self.continue_checkpoints(region, &*log).await?;
         let job = format!("retention/{}", region.name());
         if !inner.placement.takes_job(&job).await {
             return Ok(0);
         }
-        let log = inner.logs.get(region);
+        if let Some(theirs) = log.database_now().await?
+            && now.minus(AHEAD_MAX) > theirs
+        {
+            warn!(
+                region = region.name(),
+                "nothing is removed: this node's clock, {now}, is ahead of the database's, {theirs}"
+            );
+            return Ok(0);
+        }
         let work = Work {
             engine: self,
             region,
@@ -104,13 +117,13 @@ impl Engine {
             now,
             unsigned,
         };
-        let months = work.drop_months(before).await?;
+        let months = work.drop_months(before).await;
         Ok(months + work.trim_all(before).await?)
     }
 
     /// For how long a tenant's events are kept; `None` for a tenant that nobody knows, whose events stay.
     async fn retention_of(&self, tenant: TenantId) -> Result<Option<Retention>, StoreError> {
-        let mut found = self.inner.control.keepings(tenant, tenant).await?;
+        let mut found = self.inner.control.keepings(&[tenant]).await?;
         Ok(found.remove(&tenant).map(|keeping| self.retention(keeping)))
     }
 
@@ -135,10 +148,12 @@ impl Work<'_> {
                         removed += events;
                         failures = 0;
                     }
-                    Err(error) if failures + 1 >= FAILURES_MAX => return Err(error.into()),
                     Err(error) => {
-                        failures += 1;
                         warn!(tenant.id = %tenant, %error, "what {tenant} has to lose was not removed: {error}");
+                        failures += 1;
+                        if failures % FAILURES_MAX == 0 {
+                            answers(self.log).await?;
+                        }
                     }
                 }
             }
@@ -152,12 +167,8 @@ impl Work<'_> {
 
     /// Those whose oldest event has outlived its time.
     async fn with_something_to_lose(&self, found: &[Oldest]) -> Result<Vec<TenantId>, StoreError> {
-        let (Some(first), Some(last)) = (found.first(), found.last()) else {
-            return Ok(Vec::new());
-        };
-        let control = &self.engine.inner.control;
-        let mut keepings: HashMap<TenantId, Keeping> =
-            control.keepings(first.tenant, last.tenant).await?;
+        let tenants: Vec<TenantId> = found.iter().map(|oldest| oldest.tenant).collect();
+        let mut keepings = self.engine.inner.control.keepings(&tenants).await?;
         let mut tenants = Vec::new();
         for oldest in found {
             let Some(keeping) = keepings.remove(&oldest.tenant) else {
@@ -182,14 +193,24 @@ impl Work<'_> {
 
     /// Removes what one tenant has to lose. What decides is read anew for each piece: somebody may have changed the plan.
     async fn trim(&self, tenant: TenantId) -> Result<u64, StoreError> {
-        let mut removed = 0;
+        let (mut removed, mut at_once) = (0, u64::MAX);
         while let Some(retention) = self.engine.retention_of(tenant).await?
-            && let Some(cut) = self.log.outlived(tenant, &retention, self.now).await?
+            && let Some(mut cut) = self.log.outlived(tenant, &retention, self.now).await?
+            && let Some(oldest) = self.log.oldest(tenant).await?
         {
             while self.log.forget_up_to(tenant, cut).await? > 0 {
                 tokio::time::sleep(PAUSE).await;
             }
-            let events = self.log.remove_up_to(tenant, cut).await?;
+            let last = oldest.prev().get().saturating_add(at_once);
+            cut.upto = cut.upto.min(Position::new(last));
+            let events = match self.log.remove_up_to(tenant, cut).await {
+                // It may have taken too long, and would the next time, too.
+                Err(StoreError::Unavailable(_)) if at_once > FEW_EVENTS => {
+                    at_once = FEW_EVENTS;
+                    continue;
+                }
+                outcome => outcome?,
+            };
             self.gone(tenant, cut, events);
             removed += events;
             if events == 0 {
@@ -199,4 +220,10 @@ impl Work<'_> {
         }
         Ok(removed)
     }
+}
+
+/// Whether the store answers at all: if it does, what fails is not its fault.
+async fn answers(log: &dyn RegionLog) -> Result<(), StoreError> {
+    log.oldest_events(None, Timestamp::default(), 1).await?;
+    Ok(())
 }

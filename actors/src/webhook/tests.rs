@@ -8,7 +8,7 @@ mod flow;
 pub(crate) mod house;
 mod order;
 mod replays;
-mod retention;
+pub(crate) mod retention;
 mod sink;
 
 pub(crate) mod samples;

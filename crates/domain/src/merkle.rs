@@ -135,6 +135,16 @@ pub const fn first_leaf_needed(removed: u64) -> u64 {
     removed.saturating_sub(1) & !0xff
 }
 
+/// Whether all that is missing from what was fetched are leaves that are not kept any more when the first `removed` leaves belong
+/// to events that are gone. Anything else that is missing was taken away by somebody else.
+pub fn misses_only_removed(needs: &[Fetch], fetched: &[Vec<Hash>], removed: u64) -> bool {
+    needs.iter().enumerate().all(|(place, need)| {
+        let got = fetched.get(place).map_or(0, Vec::len) as u64;
+        let is_old = need.level == 0 && need.from < first_leaf_needed(removed);
+        got == need.to - need.from || is_old
+    })
+}
+
 /// The root of a tree without leaves.
 pub fn empty_root() -> Hash {
     Hash(Sha256::digest(b"").into())

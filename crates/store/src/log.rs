@@ -129,6 +129,12 @@ pub trait RegionLog: Trim + Send + Sync + 'static {
 
     // Proofs.
 
+    /// The oldest seq of a workspace that is still kept; `None` if nothing of it is.
+    async fn oldest_seq(
+        &self,
+        tenant: TenantId,
+        workspace: WorkspaceId,
+    ) -> Result<Option<Seq>, StoreError>;
     /// Hashes of the leaves with `from <= seq <= to` (at most 256 of them), in order. Of events that are gone, those that
     /// [`domain::merkle::first_leaf_needed`] names are kept.
     async fn leaf_hashes(

@@ -7,10 +7,11 @@ use domain::{
     fence::Fence,
 };
 
-use super::stand::{Stand, message, until};
+use super::stand::{Stand, message, offline, until};
 use crate::{
     device::{OpenError, OpenSession, SessionError, Transport, link, messages::Taken},
     engine::{ActorKind, EngineError},
+    webhook::tests::retention::{keep_for_a_day, remove},
 };
 
 #[actix::test]
@@ -73,6 +74,62 @@ async fn a_killed_node_leaves_a_device_that_is_shown_offline_and_said_to_be_lost
         "device.disconnected connection_lost",
     ];
     stand.until_said(&expected).await;
+}
+
+/// A device whose last time began two days ago or, if there were two, now, when its node is killed; only a day is kept.
+async fn long_connected(times: usize) {
+    const DAY: Duration = Duration::from_secs(24 * 60 * 60);
+
+    let stand = Stand::open().await;
+    keep_for_a_day(&stand.house).await;
+    let gateway = stand.connected().await;
+    if times == 2 {
+        stand.says(&gateway, &offline("no network")).await;
+        stand
+            .until_said(&["device.connected", "device.disconnected no network"])
+            .await;
+    } else {
+        stand.until_said(&["device.connected"]).await;
+    }
+    stand.pass(DAY * 2).await;
+    if times == 2 {
+        stand.says(&gateway, &super::stand::connected()).await;
+        let said = [
+            "device.connected",
+            "device.disconnected no network",
+            "device.connected",
+        ];
+        stand.until_said(&said).await;
+    }
+    remove(&stand.house).await;
+    assert_eq!(stand.said().await.len(), times - 1);
+    let device = stand.device;
+    let house = stand.house.kill_and_restart().await;
+    let stand = Stand { house, device };
+    let again = stand.connect().await;
+    let lost = ["device.connected", "device.disconnected lost"];
+    stand.until_said(&lost[2 - times..]).await;
+    let last = stand.house.log.head(stand.house.id()).await.unwrap();
+    let found = stand
+        .house
+        .log
+        .read_at(stand.house.id(), last)
+        .await
+        .unwrap();
+    let name = found.unwrap().fields.dedup_id.unwrap();
+    let expected = format!("{device}/session:1/{times}/device.disconnected");
+    assert!(name.ends_with(&expected), "{name}");
+    drop((gateway, again));
+}
+
+#[actix::test]
+async fn a_device_that_was_connected_for_longer_than_events_are_kept_is_said_to_be_lost() {
+    long_connected(1).await;
+}
+
+#[actix::test]
+async fn a_device_whose_first_time_is_no_longer_kept_is_lost_in_its_last_one() {
+    long_connected(2).await;
 }
 
 #[actix::test]

@@ -13,7 +13,7 @@ use store::{
     StoreError,
     log::{Cut, DropOutcome, InMonth, MonthSum, PastMonth},
 };
-use tracing::{debug, info};
+use tracing::{debug, info, warn};
 
 use super::{PAUSE, Work};
 
@@ -31,30 +31,52 @@ struct Past {
 }
 
 impl Work<'_> {
-    /// Drops what can be dropped of the months that ended before a time. Answers how many events went with them.
-    pub(super) async fn drop_months(&self, before: Timestamp) -> Result<u64, StoreError> {
-        let mut removed = 0;
-        for month in self.log.past_months(before).await? {
-            let Some(past) = self.look_through(&month).await? else {
-                continue;
-            };
-            for (tenant, cut) in &past.cuts {
-                while self.log.forget_up_to(*tenant, *cut).await? > 0 {
-                    tokio::time::sleep(PAUSE).await;
-                }
+    /// Drops what can be dropped of the months that ended before a time. Answers how many events went with them. One that cannot be
+    /// dropped holds up nothing: what has to go of it goes piece by piece.
+    pub(super) async fn drop_months(&self, before: Timestamp) -> u64 {
+        let region = self.region.name();
+        let months = match self.log.past_months(before).await {
+            Ok(months) => months,
+            Err(error) => {
+                warn!(region, %error, "it was not found out which months of {region} are past: {error}");
+                return 0;
             }
-            if let Some(past) = self.look_through(&month).await?
-                && self.drop_month(&month, past.sum).await?
-            {
-                for (tenant, cut) in past.cuts {
-                    self.gone(tenant, cut, 0);
+        };
+        let mut removed = 0;
+        for month in months {
+            match self.drop_if_past(&month).await {
+                Ok(events) => removed += events,
+                Err(error) => {
+                    let name = &month.name;
+                    warn!(region, month = %name, %error, "{name} of {region} was not dropped: {error}");
                 }
-                metrics::counter!("retention_events_removed_total").increment(past.sum.events);
-                metrics::counter!("retention_partitions_dropped_total").increment(1);
-                removed += past.sum.events;
             }
         }
-        Ok(removed)
+        removed
+    }
+
+    /// Drops a month if nobody has anything to keep in it. Answers how many events went with it.
+    async fn drop_if_past(&self, month: &PastMonth) -> Result<u64, StoreError> {
+        let Some(past) = self.look_through(month).await? else {
+            return Ok(0);
+        };
+        for (tenant, cut) in &past.cuts {
+            while self.log.forget_up_to(*tenant, *cut).await? > 0 {
+                tokio::time::sleep(PAUSE).await;
+            }
+        }
+        let Some(past) = self.look_through(month).await? else {
+            return Ok(0);
+        };
+        if !self.drop_month(month, past.sum).await? {
+            return Ok(0);
+        }
+        for (tenant, cut) in past.cuts {
+            self.gone(tenant, cut, 0);
+        }
+        metrics::counter!("retention_events_removed_total").increment(past.sum.events);
+        metrics::counter!("retention_partitions_dropped_total").increment(1);
+        Ok(past.sum.events)
     }
 
     /// What is in a month, if all of it may go.

@@ -7,38 +7,37 @@
 use std::collections::HashSet;
 
 use domain::{ids::TenantId, region::Region};
+use store::log::RegionLog;
 use tracing::warn;
 
-use super::{Engine, EngineError};
+use super::{Engine, EngineError, FAILURES_MAX, answers};
 
 impl Engine {
     /// Brings the signed checkpoints of a region up to date, as far as this node has signed any. Answers the tenants with a log
-    /// that does not continue what was signed.
+    /// that does not continue what was signed, or of which that cannot be found out.
     pub(super) async fn continue_checkpoints(
         &self,
         region: Region,
+        log: &dyn RegionLog,
     ) -> Result<HashSet<TenantId>, EngineError> {
-        let inner = &self.inner;
-        let mut unsigned = HashSet::new();
-        let signed = inner.checkpoints.lock().await.all(region).await?;
+        let (mut unsigned, mut failures) = (HashSet::new(), 0);
+        let signed = self.inner.checkpoints.lock().await.all(region).await?;
         for workspace in signed {
-            let Some(tenant) = inner.control.tenant_of_workspace(workspace).await? else {
+            let tenant = self.inner.control.tenant_of_workspace(workspace).await?;
+            let Some(tenant) = tenant else {
                 continue;
             };
-            let end = inner.logs.get(region).chain_end(tenant, workspace).await?;
-            let last = inner
-                .checkpoints
-                .lock()
-                .await
-                .last(region, workspace)
-                .await?;
-            let size = end.map_or(0, |end| end.seq.get());
-            if last.is_some_and(|last| last.size == size) {
-                continue;
-            }
-            if let Err(error) = self.checkpoint(tenant, region, workspace).await {
-                warn!(tenant.id = %tenant, workspace.id = %workspace, %error, "nothing of {tenant} is removed: {error}");
-                unsigned.insert(tenant);
+            // Also a log that has not grown: it may have been changed at the same length.
+            match self.checkpoint(tenant, region, workspace).await {
+                Ok(_) => failures = 0,
+                Err(error) => {
+                    warn!(tenant.id = %tenant, workspace.id = %workspace, %error, "nothing of {tenant} is removed: {error}");
+                    unsigned.insert(tenant);
+                    failures += 1;
+                    if failures % FAILURES_MAX == 0 {
+                        answers(log).await?;
+                    }
+                }
             }
         }
         Ok(unsigned)

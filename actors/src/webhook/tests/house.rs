@@ -108,6 +108,13 @@ impl House {
         self.tenant.id
     }
 
+    /// Where it is remembered what was signed last of the workspace.
+    pub(crate) fn signed(&self) -> std::path::PathBuf {
+        let folder = self.folder.path().join("checkpoints");
+        let name = format!("{}.json", self.workspace);
+        folder.join(self.tenant.region.name()).join(name)
+    }
+
     /// Ends the engine as a kill would, seen from its stores, and starts another one on them.
     pub(crate) async fn kill_and_restart(self) -> House {
         self.log.close().await;

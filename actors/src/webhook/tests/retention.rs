@@ -11,7 +11,7 @@ use crate::{engine::EngineError, tenant::Acknowledgement};
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Keeps the events of the only workspace for a day.
-async fn keep_for_a_day(house: &House) {
+pub(crate) async fn keep_for_a_day(house: &House) {
     house
         .engine
         .update_workspace(house.id(), house.workspace, "Short".into(), Some(1), None)
@@ -20,8 +20,8 @@ async fn keep_for_a_day(house: &House) {
 }
 
 /// Removes what has outlived its time. Its pauses need a clock that moves.
-async fn remove(house: &House) {
-    let removing = house.engine.remove_outlived();
+pub(crate) async fn remove(house: &House) {
+    let removing = house.engine.remove_outlived_in(house.tenant.region);
     tokio::pin!(removing);
     loop {
         tokio::select! {
@@ -104,6 +104,56 @@ async fn readers_and_proofs_go_on_with_what_is_kept() {
     assert_eq!((positions(&events), events[0].seq.get()), (vec![307], 307));
     let proof = house.engine.proof(house.id(), events[0].id).await.unwrap();
     assert_eq!(proof.checkpoint.checkpoint.size, 307);
+}
+
+#[actix::test]
+async fn nothing_goes_of_a_log_that_does_not_continue_what_was_signed() {
+    let house = House::open().await;
+    keep_for_a_day(&house).await;
+    house.ingest_many("old", 3).await;
+    let region = house.tenant.region;
+    let signing = house.engine.checkpoint(house.id(), region, house.workspace);
+    signing.await.unwrap();
+    house.pass(DAY * 2).await;
+    let signed = std::fs::read_to_string(house.signed()).unwrap();
+    let zeros = "0".repeat(64);
+    // Of the same length, shorter than it was, and not to be read.
+    let others = [
+        format!(r#"{{"size":3,"root":"{zeros}"}}"#),
+        format!(r#"{{"size":4,"root":"{zeros}"}}"#),
+        "{".to_owned(),
+    ];
+    for other in others {
+        std::fs::write(house.signed(), &other).unwrap();
+        remove(&house).await;
+        assert_eq!(kept(&house).await.len(), 3, "{other}");
+        assert_eq!(std::fs::read_to_string(house.signed()).unwrap(), other);
+    }
+    std::fs::write(house.signed(), signed).unwrap();
+    remove(&house).await;
+    assert_eq!(kept(&house).await, []);
+}
+
+#[actix::test]
+async fn what_a_deleted_workspace_holds_goes_when_its_time_is_over() {
+    let house = House::open().await;
+    keep_for_a_day(&house).await;
+    house.ingest_many("old", 3).await;
+    house
+        .control
+        .delete_workspace(
+            house.id(),
+            house.workspace,
+            house.engine.clock().now(),
+            None,
+        )
+        .await
+        .unwrap();
+    remove(&house).await;
+    assert_eq!(kept(&house).await.len(), 3);
+    house.pass(DAY * 2).await;
+    remove(&house).await;
+    assert_eq!(kept(&house).await, []);
 }
 
 #[actix::test]

@@ -254,6 +254,26 @@ fn a_proof_needs_few_reads_however_large_the_tree() {
     assert!(frontier_needs(size).len() <= 6);
 }
 
+#[test]
+fn only_blocks_of_leaves_that_are_gone_may_be_missing() {
+    let needs = consistency_needs(300, 70_000);
+    let whole: Vec<Vec<Hash>> = needs
+        .iter()
+        .map(|need| (need.from..need.to).map(leaf).collect())
+        .collect();
+    assert!(misses_only_removed(&needs, &whole, 0));
+    for (place, need) in needs.iter().enumerate() {
+        let mut fetched = whole.clone();
+        fetched[place].pop();
+        let is_old = (need.level, need.from) == (0, 256);
+        // The block of the last removed leaf is kept, and so are all after it, and all inner nodes.
+        assert!(!misses_only_removed(&needs, &fetched, 512));
+        assert_eq!(misses_only_removed(&needs, &fetched, 513), is_old);
+        assert_eq!(misses_only_removed(&needs, &fetched, 69_000), is_old);
+        assert!(!misses_only_removed(&needs, &whole[..place], 512));
+    }
+}
+
 proptest! {
     #[test]
     fn no_leaf_before_the_first_that_is_needed_is_ever_read(

@@ -10,7 +10,7 @@ use domain::{
     template::Template,
 };
 
-use sqlx::any::AnyRow;
+use sqlx::{AssertSqlSafe, any::AnyRow};
 
 use super::{
     Control,
@@ -22,6 +22,16 @@ use crate::StoreError;
 /// Rows that one question may find. A row that were left out would only have its events kept for longer.
 const FOUND_MAX: i64 = 1_000_000;
 
+/// Tenants that are looked up by one question.
+const LOOKED_UP_AT_ONCE: usize = 250;
+
+/// Workspaces that ask for a time of their own. Most templates ask for none, and need not be read.
+const OWN: &str = r#"
+    SELECT tenant, id, retention_days, template
+    FROM   workspaces
+    WHERE  (retention_days IS NOT NULL OR template NOT LIKE '%"retention_days":null%')
+    AND    tenant"#;
+
 /// What decides for how long a tenant's events are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Keeping {
@@ -32,53 +42,49 @@ pub struct Keeping {
 }
 
 impl Control {
-    /// What decides about the tenants from one id to another, both of them included.
+    /// What decides about these tenants, as far as they are known.
     pub async fn keepings(
         &self,
-        from: TenantId,
-        to: TenantId,
+        tenants: &[TenantId],
     ) -> Result<HashMap<TenantId, Keeping>, StoreError> {
-        const PLANS: &str = "
-            SELECT id, plan
-            FROM   tenants
-            WHERE  id >= $1
-            AND    id <= $2
-            ORDER BY id
-            LIMIT  $3";
-        const OWN: &str = "
-            SELECT tenant, id, retention_days, template
-            FROM   workspaces
-            WHERE  tenant >= $1
-            AND    tenant <= $2
-            AND    (retention_days IS NOT NULL OR template IS NOT NULL)
-            ORDER BY tenant, id
-            LIMIT  $3";
-
-        let (from, to) = (from.to_string(), to.to_string());
-        let mut keepings = HashMap::new();
-        for sql in [PLANS, OWN] {
-            let rows = sqlx::query(sql)
-                .bind(from.as_str())
-                .bind(to.as_str())
-                .bind(FOUND_MAX)
-                .fetch_all(&mut self.database.reader().await?)
-                .await
-                .or_fail()?;
-            for row in &rows {
-                if sql == PLANS {
-                    let keeping = Keeping {
-                        plan: parsed(row, "plan")?,
-                        own: Vec::new(),
-                    };
-                    keepings.insert(parsed(row, "id")?, keeping);
-                } else if let Some(keeping) = keepings.get_mut(&parsed(row, "tenant")?) {
-                    let days = own_days(row)?;
-                    let workspace = parsed(row, "id")?;
-                    keeping.own.extend(days.map(|days| (workspace, days)));
+        let mut keepings = HashMap::with_capacity(tenants.len());
+        for some in tenants.chunks(LOOKED_UP_AT_ONCE) {
+            for row in &self
+                .rows_of(some, "SELECT id, plan FROM tenants WHERE id")
+                .await?
+            {
+                let keeping = Keeping {
+                    plan: parsed(row, "plan")?,
+                    own: Vec::new(),
+                };
+                keepings.insert(parsed(row, "id")?, keeping);
+            }
+            for row in &self.rows_of(some, OWN).await? {
+                let tenant: TenantId = parsed(row, "tenant")?;
+                if let (Some(keeping), Some(days)) = (keepings.get_mut(&tenant), own_days(row)?) {
+                    keeping.own.push((parsed(row, "id")?, days));
                 }
             }
         }
         Ok(keepings)
+    }
+
+    /// What a statement finds that ends with the name of a column of tenants' ids.
+    async fn rows_of(&self, tenants: &[TenantId], sql: &str) -> Result<Vec<AnyRow>, StoreError> {
+        let places: Vec<String> = (2..tenants.len() + 2)
+            .map(|place| format!("${place}"))
+            .collect();
+        let sql = format!("{sql} IN ({}) LIMIT $1", places.join(", "));
+        let mut query = sqlx::query(AssertSqlSafe(sql)).bind(FOUND_MAX);
+        for tenant in tenants {
+            query = query.bind(tenant.to_string());
+        }
+        // Kept by no connection: there would be as many statements as there are numbers of tenants.
+        query
+            .persistent(false)
+            .fetch_all(&mut self.database.reader().await?)
+            .await
+            .or_fail()
     }
 
     /// The shortest time that any workspace asks for, in days.

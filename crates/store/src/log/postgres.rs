@@ -187,6 +187,15 @@ impl RegionLog for PostgresLog {
         Ok(extent.map(oldest))
     }
 
+    async fn oldest_seq(
+        &self,
+        tenant: TenantId,
+        workspace: WorkspaceId,
+    ) -> Result<Option<Seq>, StoreError> {
+        let no = known!(self, tenant, else None);
+        self.reader.oldest_seq(no, workspace).await
+    }
+
     async fn leaf_hashes(
         &self,
         tenant: TenantId,

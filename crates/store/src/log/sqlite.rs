@@ -167,6 +167,15 @@ impl RegionLog for SqliteLog {
         Ok(extent.map(|extent| position_of(extent.oldest)))
     }
 
+    async fn oldest_seq(
+        &self,
+        tenant: TenantId,
+        workspace: WorkspaceId,
+    ) -> Result<Option<Seq>, StoreError> {
+        let no = known!(self, tenant, else None);
+        self.reader.oldest_seq(no, workspace).await
+    }
+
     async fn leaf_hashes(
         &self,
         tenant: TenantId,

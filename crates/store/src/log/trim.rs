@@ -43,6 +43,11 @@ pub trait Trim: Send + Sync {
     /// Removes the events up to a cut that [`Trim::outlived`] answered. Answers how many went.
     async fn remove_up_to(&self, tenant: TenantId, cut: Cut) -> Result<u64, StoreError>;
 
+    /// What time it is on the database's own clock; `None` if that is ours.
+    async fn database_now(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
+    }
+
     /// Months of events that can be dropped as a whole and that ended before a time, oldest first. None on a database without
     /// partitions.
     async fn past_months(&self, _before: Timestamp) -> Result<Vec<PastMonth>, StoreError> {

@@ -208,7 +208,7 @@ pub(super) async fn what_decides_for_how_long_events_are_kept_is_known_of_delete
         .delete_workspace(tenant, short, at(5), None)
         .await
         .unwrap();
-    let mut found = control.keepings(tenant, tenant).await.unwrap();
+    let mut found = control.keepings(&[tenant]).await.unwrap();
     assert_eq!(found.len(), 1);
     let mut keeping = found.remove(&tenant).unwrap();
     // The workspace that every tenant begins with has a time of its own here, too.
@@ -228,10 +228,27 @@ pub(super) async fn what_decides_for_how_long_events_are_kept_is_known_of_delete
         let (long, _) = *own.iter().find(|(_, days)| *days == 400).unwrap();
         let set = control.set_template(tenant, long, Some(&template), at(6), None);
         set.await.unwrap();
-        let keepings = control.keepings(tenant, tenant).await.unwrap();
+        let keepings = control.keepings(&[tenant]).await.unwrap();
         let found = keepings[&tenant].own.iter().find(|(id, _)| *id == long);
         assert_eq!(found.map(|(_, days)| *days), Some(expected));
     }
+    // A template alone counts, and one that asks for nothing does not.
+    let mut plain = new_workspace("templated");
+    plain.retention_days = None;
+    let plain = control.create_workspace(tenant, plain).await.unwrap().id;
+    for days in [None, Some(11)] {
+        let template = Template {
+            retention_days: days,
+            default_category: Some("\"retention_days\":null".to_owned()),
+            ..Template::default()
+        };
+        let set = control.set_template(tenant, plain, Some(&template), at(7), None);
+        set.await.unwrap();
+        let keepings = control.keepings(&[tenant]).await.unwrap();
+        let found = keepings[&tenant].own.iter().find(|(id, _)| *id == plain);
+        assert_eq!(found.map(|(_, days)| *days), days);
+    }
+    assert_eq!(control.keepings(&[]).await.unwrap().len(), 0);
     let nobody = new_workspace("nobody").id;
     assert_eq!(control.tenant_of_workspace(nobody).await.unwrap(), None);
 }

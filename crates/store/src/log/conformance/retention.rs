@@ -69,6 +69,8 @@ pub async fn what_has_outlived_its_time_goes_and_nothing_else(ground: &dyn Groun
         Some(Position::new(5))
     );
     assert_eq!(log.head(author.tenant).await.unwrap(), Position::new(10));
+    let oldest_seq = log.oldest_seq(author.tenant, workspace(1)).await;
+    assert_eq!(oldest_seq.unwrap(), Some(Seq::new(5)));
     let gone = log.read_at(author.tenant, Position::new(4)).await.unwrap();
     assert_eq!(gone, None);
     let at = |position: usize| written[position - 1].received_at;
@@ -106,6 +108,8 @@ pub async fn a_log_whose_events_are_all_gone_goes_on_where_it_ended(ground: &dyn
     for log in [log, ground.open().await] {
         assert_eq!(log.head(author.tenant).await.unwrap(), Position::new(3));
         assert_eq!(log.oldest(author.tenant).await.unwrap(), None);
+        let oldest_seq = log.oldest_seq(author.tenant, workspace(1)).await;
+        assert_eq!(oldest_seq.unwrap(), None);
         assert_eq!(read_all(&*log, author.tenant).await, []);
         let end = log.chain_end(author.tenant, workspace(1)).await.unwrap();
         let end = end.map(|end| (end.seq, end.hash));

@@ -37,7 +37,7 @@ const KEEPALIVE_RETRIES: u32 = 3;
 pub(super) struct Server {
     config: Config,
     tls: MakeRustlsConnect,
-    options: PostgresOptions,
+    pub(super) options: PostgresOptions,
     pub(super) schema: String,
 }
 

@@ -4,16 +4,19 @@
 //! have long gone on to others, and looked at once more before it goes; the lock that everybody would have to wait for is held
 //! for a moment, and not waited for longer than that.
 
+use std::time::Duration;
+
 use domain::{
     ids::{TenantId, WorkspaceId},
     position::Seq,
     time::Timestamp,
 };
 use tokio_postgres::{Client, error::SqlState};
-use tracing::info;
+use tracing::{info, warn};
 
 use super::{
     PostgresLog,
+    connect::{Server, in_time},
     event_row::hash_in_body,
     failure::store_error,
     partitions::Month,
@@ -29,7 +32,9 @@ use crate::{
 };
 
 /// Workspaces whose leaves are saved by one statement.
-const STREAMS_AT_ONCE: i64 = 200;
+const STREAMS_AT_ONCE: usize = 200;
+/// How long it may take until nobody else changes the schema: longer than the server waits.
+const LOCKED_MAX: Duration = Duration::from_secs(70);
 
 /// The workspaces in a stretch of time, found by leaping through the index, and what each has there. Parameters: the number after
 /// which to begin, the stretch, how many.
@@ -80,8 +85,27 @@ const FORGET_LEAVES: &str = "
     WHERE  t.stream_no = gone.stream_no AND t.level = 0
            AND t.idx < (gone.last - 1) & ~255::BIGINT";
 
-/// Takes a lock only if it is to be had at once.
-const BEGIN: &str = "BEGIN; SET LOCAL lock_timeout = '300ms'";
+/// What the session that drops a month has to know.
+fn settings(server: &Server) -> String {
+    let timeout = server.options.statement_timeout.as_millis().max(1);
+    let schema = &server.schema;
+    format!(
+        "SET client_min_messages = warning;
+         SET search_path = {schema};
+         SET statement_timeout = {timeout}"
+    )
+}
+
+/// Takes a lock only if it is to be had at once, and loses it if we fall silent.
+fn begin(server: &Server) -> String {
+    let timeout = server.options.statement_timeout.as_millis().max(1);
+    format!(
+        "BEGIN;
+         SET LOCAL lock_timeout = '300ms';
+         SET LOCAL statement_timeout = {timeout};
+         SET LOCAL idle_in_transaction_session_timeout = '5s'"
+    )
+}
 
 /// The last seq of each workspace of a month: numbers and seqs.
 type Ends = (Vec<i64>, Vec<i64>);
@@ -137,19 +161,37 @@ impl PostgresLog {
         let Some(table) = Month::named(&month.name).map(Month::table) else {
             return Ok(DropOutcome::Changed);
         };
-        let client = self.server.connect().await?;
-        schema::locked(&client, &self.server, async {
-            // While the events are there, too, their leaves are the same ones twice.
-            let ends = save_leaves(&client, &table).await?;
-            let outcome = drop_table(&client, &table, found).await?;
-            if outcome == DropOutcome::Gone {
-                forget_leaves(&client, ends).await?;
-                let schema = &self.server.schema;
-                info!(partition = %table, events = found.events, "dropped the partition {schema}.{table} of events: all of them have outlived their retention");
+        let (server, patience) = (&self.server, self.server.patience());
+        let client = server.connect().await?;
+        let settings = settings(server);
+        in_time(patience, client.batch_execute(&settings))
+            .await?
+            .map_err(store_error)?;
+        // While the events are there, too, their leaves are the same ones twice.
+        let ends = save_leaves(&client, patience, &table).await?;
+        let drop = in_time(patience, drop_table(&client, server, &table, found));
+        let dropped = schema::locked(&client, server, async { drop.await? });
+        let outcome = in_time(LOCKED_MAX + patience, dropped).await??;
+        if outcome == DropOutcome::Gone {
+            let schema = &server.schema;
+            info!(partition = %table, events = found.events, "dropped the partition {schema}.{table} of events: all of them have outlived their retention");
+            if let Err(error) = self.forget_leaves(&ends).await {
+                warn!(partition = %table, %error, "leaves that no proof needs stay until more events go: {error}");
             }
-            Ok(outcome)
-        })
-        .await
+        }
+        Ok(outcome)
+    }
+
+    async fn forget_leaves(&self, (numbers, seqs): &Ends) -> Result<(), StoreError> {
+        for (numbers, seqs) in numbers
+            .chunks(STREAMS_AT_ONCE)
+            .zip(seqs.chunks(STREAMS_AT_ONCE))
+        {
+            self.writer
+                .execute(FORGET_LEAVES, &[&numbers, &seqs])
+                .await?;
+        }
+        Ok(())
     }
 }
 
@@ -203,7 +245,7 @@ fn ends(table: &str) -> String {
 }
 
 /// Saves the leaves of a month's events that proofs of others will need.
-async fn save_leaves(client: &Client, table: &str) -> Result<Ends, StoreError> {
+async fn save_leaves(client: &Client, patience: Duration, table: &str) -> Result<Ends, StoreError> {
     let find = format!("WITH {} SELECT stream_no, last FROM ends", ends(table));
     let save = format!(
         concat!(
@@ -218,42 +260,35 @@ async fn save_leaves(client: &Client, table: &str) -> Result<Ends, StoreError> {
         ),
         table = table
     );
-    let rows = client.query(&find, &[]).await.map_err(store_error)?;
+    let rows = in_time(patience, client.query(&find, &[])).await?;
     let mut ends = Ends::default();
-    for row in &rows {
+    for row in &rows.map_err(store_error)? {
         ends.0.push(row.try_get(0).map_err(store_error)?);
         ends.1.push(row.try_get(1).map_err(store_error)?);
     }
-    let at_once = usize::try_from(STREAMS_AT_ONCE).unwrap_or(usize::MAX);
-    for (numbers, seqs) in ends.0.chunks(at_once).zip(ends.1.chunks(at_once)) {
-        client
-            .execute(&save, &[&numbers, &seqs])
-            .await
+    let chunks = ends.0.chunks(STREAMS_AT_ONCE);
+    for (numbers, seqs) in chunks.zip(ends.1.chunks(STREAMS_AT_ONCE)) {
+        in_time(patience, client.execute(&save, &[&numbers, &seqs]))
+            .await?
             .map_err(store_error)?;
     }
     Ok(ends)
 }
 
-async fn forget_leaves(client: &Client, (numbers, seqs): Ends) -> Result<(), StoreError> {
-    client
-        .execute(FORGET_LEAVES, &[&numbers, &seqs])
-        .await
-        .map_err(store_error)?;
-    Ok(())
-}
-
 /// Drops a table in one transaction, or leaves everything as it is.
 async fn drop_table(
     client: &Client,
+    server: &Server,
     table: &str,
     found: MonthSum,
 ) -> Result<DropOutcome, StoreError> {
-    let outcome = try_drop(client, table, found).await;
-    let end = match &outcome {
-        Ok(DropOutcome::Gone) => "COMMIT",
-        Ok(DropOutcome::Busy | DropOutcome::Changed) | Err(_) => "ROLLBACK",
-    };
-    client.batch_execute(end).await.map_err(store_error)?;
+    let outcome = try_drop(client, server, table, found).await;
+    if !matches!(outcome, Ok(DropOutcome::Gone)) {
+        client
+            .batch_execute("ROLLBACK")
+            .await
+            .map_err(store_error)?;
+    }
     match outcome {
         Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(DropOutcome::Busy),
         other => other.map_err(store_error),
@@ -262,10 +297,11 @@ async fn drop_table(
 
 async fn try_drop(
     client: &Client,
+    server: &Server,
     table: &str,
     found: MonthSum,
 ) -> Result<DropOutcome, tokio_postgres::Error> {
-    client.batch_execute(BEGIN).await?;
+    client.batch_execute(&begin(server)).await?;
     // Nobody writes there from now on; whoever reads may.
     let lock = format!("LOCK TABLE {table} IN SHARE MODE");
     client.batch_execute(&lock).await?;
@@ -294,7 +330,8 @@ async fn try_drop(
     if is != found {
         return Ok(DropOutcome::Changed);
     }
-    let drop = format!("ALTER TABLE events DETACH PARTITION {table}; DROP TABLE {table}");
+    // With its end: from the first statement on everybody waits, and is not to wait for what we say next.
+    let drop = format!("ALTER TABLE events DETACH PARTITION {table}; DROP TABLE {table}; COMMIT");
     client.batch_execute(&drop).await?;
     Ok(DropOutcome::Gone)
 }

@@ -43,6 +43,25 @@ impl Reader {
         }))
     }
 
+    /// The oldest seq of a workspace that is kept.
+    pub(super) async fn oldest_seq(
+        &self,
+        tenant_no: i64,
+        workspace: WorkspaceId,
+    ) -> Result<Option<Seq>, StoreError> {
+        const OLDEST: &str = "
+            SELECT   e.seq
+            FROM     events AS e
+            WHERE    e.stream_no = (SELECT no FROM streams WHERE tenant_no = $1 AND id = $2)
+            ORDER BY e.stream_no, e.seq
+            LIMIT    1";
+
+        let found = self.row(OLDEST, &[&tenant_no, &workspace.uuid()]).await?;
+        found
+            .map(|row| Ok(Seq::new(unsigned(column(&row, 0)?)?)))
+            .transpose()
+    }
+
     /// Hashes of leaves, of events that are kept and of events that are gone. While a month goes, its leaves may stand in both
     /// places.
     pub(super) async fn leaf_hashes(

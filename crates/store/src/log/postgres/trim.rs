@@ -156,6 +156,15 @@ impl Trim for PostgresLog {
         self.writer.execute(REMOVE, &[&first, &last]).await
     }
 
+    async fn database_now(&self) -> Result<Option<Timestamp>, StoreError> {
+        const NOW: &str = "SELECT (extract(epoch FROM now()) * 1000000)::BIGINT";
+
+        let Some(row) = self.reader.row(NOW, &[]).await? else {
+            return Ok(None);
+        };
+        Ok(Some(Timestamp::from_micros(column(&row, 0)?)))
+    }
+
     async fn past_months(&self, before: Timestamp) -> Result<Vec<PastMonth>, StoreError> {
         self.find_past_months(before).await
     }

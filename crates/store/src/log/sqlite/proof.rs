@@ -55,6 +55,28 @@ impl Reader {
         .transpose()
     }
 
+    /// The oldest seq of a workspace that is kept.
+    pub(super) async fn oldest_seq(
+        &self,
+        tenant_no: i64,
+        workspace: WorkspaceId,
+    ) -> Result<Option<Seq>, StoreError> {
+        const OLDEST: &str = "
+            SELECT   seq
+            FROM     events
+            WHERE    stream_no = (SELECT no FROM streams WHERE tenant_no = ?1 AND id = ?2)
+            ORDER BY seq
+            LIMIT    1";
+
+        let found: Option<i64> = sqlx::query_scalar(OLDEST)
+            .bind(tenant_no)
+            .bind(&workspace.as_bytes()[..])
+            .fetch_optional(&self.pool)
+            .await
+            .map_err(store_error)?;
+        found.map(|seq| unsigned(seq).map(Seq::new)).transpose()
+    }
+
     /// Hashes of leaves, of events that are kept and of events that are gone.
     pub(super) async fn leaf_hashes(
         &self,

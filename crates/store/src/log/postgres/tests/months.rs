@@ -59,6 +59,7 @@ async fn a_month_that_is_everybodys_past_goes_and_leaves_proofs_and_heads() {
     let database = Database::new().await;
     let (log, client) = (database.log().await, database.look().await);
     let (mut first, mut second) = (Author::new(1), Author::new(2));
+    assert!(log.database_now().await.unwrap() > Some(middle_of(1)));
     let gone = write_in(&log, &mut first, 1, 5).await;
     write_in(&log, &mut second, 1, 3).await;
     let kept = write_in(&log, &mut first, 2, 4).await;
