@@ -196,8 +196,7 @@ async fn last_time(
                     is_there(time, DISCONNECTED),
                 )
             })
-            .filter(|(_, begins, ends)| *begins || *ends)
-            .last();
+            .rfind(|(_, begins, ends)| *begins || *ends);
         if let Some((time, _, ends)) = said {
             last = Some((time, !ends));
         }

@@ -9,7 +9,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use domain::{fence::Fence, position::Position};
 use futures_util::future::join_all;
-use store::log::{Consume, Consumer, ConsumerName, Dispatch, Trim as _, Write, WriteError};
+use store::log::{Consume, Consumer, ConsumerName, Dispatch, Write, WriteError};
 
 use super::*;
 use crate::{EngineError, feed::Read};

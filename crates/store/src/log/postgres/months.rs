@@ -169,8 +169,11 @@ impl PostgresLog {
             .map_err(store_error)?;
         // While the events are there, too, their leaves are the same ones twice.
         let ends = save_leaves(&client, patience, &table).await?;
-        let drop = in_time(patience, drop_table(&client, server, &table, found));
-        let dropped = schema::locked(&client, server, async { drop.await? });
+        let drop = Box::pin(in_time(
+            patience,
+            drop_table(&client, server, &table, found),
+        ));
+        let dropped = Box::pin(schema::locked(&client, server, async { drop.await? }));
         let outcome = in_time(LOCKED_MAX + patience, dropped).await??;
         if outcome == DropOutcome::Gone {
             let schema = &server.schema;
