@@ -2,6 +2,7 @@
 
 mod hand_over;
 mod lost_news;
+mod signing;
 pub(crate) mod stand;
 mod told;
 
@@ -390,33 +391,4 @@ async fn a_job_for_all_is_done_by_one() {
     assert!(a.engine.inner.placement.takes_job("sweep").await);
     stand.control.end_session(a.session()).await.unwrap();
     assert!(b.engine.inner.placement.takes_job("sweep").await);
-}
-
-#[actix::test]
-async fn a_node_that_was_away_for_longer_than_events_are_kept_signs_as_one_that_has_just_joined() {
-    let stand = Stand::open().await;
-    let node = stand.node("a").await;
-    let customer = node.customer("acme").await;
-    let sign = || {
-        let (id, workspace) = (customer.id, customer.workspace);
-        node.engine
-            .checkpoint(id, domain::region::Region::Au, workspace)
-    };
-    node.ingest(customer).await.unwrap();
-    assert_eq!(sign().await.unwrap().checkpoint.size, 1);
-    for _ in 0..260 {
-        node.ingest(customer).await.unwrap();
-    }
-    let retention = domain::retention::Retention::new(Some(1), []);
-    let day = std::time::Duration::from_secs(24 * 60 * 60);
-    let later = node.engine.clock().now().plus(day * 2);
-    while let Some(cut) = stand
-        .log
-        .outlived(customer.id, &retention, later)
-        .await
-        .unwrap()
-    {
-        stand.log.remove_up_to(customer.id, cut).await.unwrap();
-    }
-    assert_eq!(sign().await.unwrap().checkpoint.size, 261);
 }
