@@ -9,7 +9,7 @@ use domain::{
 };
 use store::log::{Direction, MessageQuery};
 
-use super::stand::{Gateway, Stand, message};
+use super::stand::{Gateway, Stand};
 use crate::{
     device::SessionError,
     engine::{CommandError, DeviceMessages, SentMessage, UnsentMessage},
@@ -239,11 +239,7 @@ async fn nobody_is_told_that_nothing_was_done_by_an_engine_that_fails_after_a_ga
     let failing = async {
         gateway.command().await;
         // Somebody else takes the device, and where it is now nobody can find out.
-        stand.raise_fence(Fence::new(7)).await;
-        let events = vec![message("message.received", "1")];
-        let late = stand.engine().ingest_from_device(&gateway.session, events);
-        assert!(matches!(late.await, Err(SessionError::Replaced)));
-        assert_eq!(gateway.bye().await, Some(ByeReason::Replaced));
+        stand.lose_to_another(&mut gateway).await;
         stand.house.control.close().await;
         loop {
             stand.pass(Duration::from_millis(50)).await;

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use domain::{device::ByeReason, fence::Fence};
+use domain::device::ByeReason;
 use store::log::MessageQuery;
 
-use super::stand::{Stand, connect, keeper, make_device, message};
+use super::stand::{Stand, connect, keeper, make_device};
 use crate::{
-    device::{OpenError, SessionError},
+    device::OpenError,
     engine::{CommandError, EngineError},
 };
 
@@ -139,11 +139,7 @@ async fn a_command_that_looks_for_its_device_which_is_deleted_meanwhile_may_have
     let deleting = async {
         gateway.command().await;
         // Somebody else takes the device, and the command is on its way to there.
-        stand.raise_fence(Fence::new(7)).await;
-        let events = vec![message("message.received", "1")];
-        let late = stand.engine().ingest_from_device(&gateway.session, events);
-        assert!(matches!(late.await, Err(SessionError::Replaced)));
-        assert_eq!(gateway.bye().await, Some(ByeReason::Replaced));
+        stand.lose_to_another(&mut gateway).await;
         stand.delete().await.unwrap();
         loop {
             stand.pass(Duration::from_millis(50)).await;

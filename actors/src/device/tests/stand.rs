@@ -19,7 +19,10 @@ use uuid::Uuid;
 
 use crate::{
     Engine,
-    device::{DeviceKey, LinkReceiver, OpenError, OpenSession, Session, ToDevice, Transport, link},
+    device::{
+        DeviceKey, LinkReceiver, OpenError, OpenSession, Session, SessionError, ToDevice,
+        Transport, link,
+    },
     engine::{DeviceUpdate, Keeper},
     webhook::tests::house::House,
 };
@@ -112,6 +115,15 @@ impl Stand {
         };
         let raised = self.house.log.commit(&[part]).await.unwrap().remove(0);
         raised.unwrap();
+    }
+
+    /// Somebody else takes the device, and its session here notices by its next event.
+    pub(super) async fn lose_to_another(&self, gateway: &mut Gateway) {
+        self.raise_fence(Fence::new(7)).await;
+        let events = vec![message("message.received", "1")];
+        let late = self.engine().ingest_from_device(&gateway.session, events);
+        assert!(matches!(late.await, Err(SessionError::Replaced)));
+        assert_eq!(gateway.bye().await, Some(ByeReason::Replaced));
     }
 
     /// Waits until the device has no session here, and everything is written.

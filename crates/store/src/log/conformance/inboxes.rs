@@ -16,7 +16,7 @@ use crate::log::{
 };
 
 /// All messages of a device.
-fn all(device: DeviceId) -> MessageQuery {
+pub(super) fn all(device: DeviceId) -> MessageQuery {
     MessageQuery {
         device,
         before: None,

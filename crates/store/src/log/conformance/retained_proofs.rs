@@ -15,10 +15,11 @@ use super::{
     Ground,
     author::{Author, commit_one, device, received_at, tenant, workspace},
     deliveries::{HOOK, OTHER, attempt, exception, settle},
+    inboxes::all,
     messages::{key, mark, message_id, outgoing},
     retention::{a_day_after, days, remove, remove_up_to},
 };
-use crate::log::{DeliveryQuery, DeliveryState, MessageQuery, RegionLog, Write};
+use crate::log::{DeliveryQuery, DeliveryState, RegionLog, Write};
 
 /// The leaves of one workspace, and the roots of the tree at every size.
 #[derive(Default)]
@@ -215,17 +216,7 @@ pub async fn messages_of_removed_events_go_too(ground: &dyn Ground) {
     }
     commit_one(&*log, outgoing(1, device(1), 1)).await;
     remove_up_to(&*log, author.tenant, 5).await;
-    let query = MessageQuery {
-        device: device(1),
-        before: None,
-        after: None,
-        chat: None,
-        direction: None,
-        state: None,
-        limit: 100,
-        scan_max: 1_000,
-    };
-    let page = log.messages(author.tenant, &query).await.unwrap();
+    let page = log.messages(author.tenant, &all(device(1))).await.unwrap();
     let mut left: Vec<&str> = page
         .messages
         .iter()

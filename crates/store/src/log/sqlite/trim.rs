@@ -11,7 +11,9 @@ use domain::{
 };
 use sqlx::{Arguments as _, sqlite::SqliteArguments};
 
-use super::{SqliteLog, event_row::hash_in_body, failure::store_error, reader::Reader};
+use super::{
+    SqliteLog, event_row::hash_in_body, failure::store_error, reader::Reader, upkeep::numbers,
+};
 use crate::{
     StoreError,
     log::{
@@ -126,7 +128,7 @@ impl Trim for SqliteLog {
             return self.writer.lock().await.execute(MESSAGES, arguments).await;
         }
         for sql in [EXCEPTIONS, ATTEMPTS] {
-            let arguments = numbers([no, signed(cut.upto.get()), ROWS_AT_ONCE]);
+            let arguments = numbers(&[no, signed(cut.upto.get()), ROWS_AT_ONCE]);
             let gone = self.writer.lock().await.execute(sql, arguments).await?;
             if gone > 0 {
                 return Ok(gone);
@@ -147,7 +149,7 @@ impl Trim for SqliteLog {
             return Ok(0);
         }
         let upto = signed(position_of(last).get());
-        let arguments = numbers([place(no, Position::ZERO), last, no, upto]);
+        let arguments = numbers(&[place(no, Position::ZERO), last, no, upto]);
         self.writer
             .lock()
             .await
@@ -262,16 +264,6 @@ impl Reader {
             .await
             .map_err(store_error)
     }
-}
-
-fn numbers<const N: usize>(numbers: [i64; N]) -> SqliteArguments {
-    let mut arguments = SqliteArguments::default();
-    for number in numbers {
-        arguments
-            .add(number)
-            .expect("numbers always have an encoding");
-    }
-    arguments
 }
 
 #[cfg(test)]

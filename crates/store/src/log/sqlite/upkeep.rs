@@ -121,7 +121,8 @@ impl Reader {
     }
 }
 
-fn numbers(numbers: &[i64]) -> SqliteArguments {
+/// Numbers as the arguments of a statement.
+pub(super) fn numbers(numbers: &[i64]) -> SqliteArguments {
     let mut arguments = SqliteArguments::default();
     for number in numbers {
         arguments
